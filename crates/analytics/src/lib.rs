@@ -1,0 +1,1 @@
+//! CareerOS analytics: KPIs, funnel, AI usage.

@@ -1,0 +1,1 @@
+//! CareerOS auth service: accounts, tokens, sessions, roles.

@@ -1,0 +1,1 @@
+//! CareerOS subscription billing: plans, subscriptions, entitlements.

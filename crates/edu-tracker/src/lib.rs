@@ -1,0 +1,1 @@
+//! CareerOS edu-tracker: learning progress, streaks, mastery.

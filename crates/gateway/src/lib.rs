@@ -1,0 +1,1 @@
+//! CareerOS API gateway: the whole REST surface under /v1.

@@ -1,0 +1,1 @@
+//! CareerOS learning management service: courses, enrollments, certificates.

@@ -1,0 +1,29 @@
+//! The user profile service: who a user is and what they can do.
+
+pub mod grpc;
+pub mod profiles;
+pub mod skills;
+
+use careeros_shared::{
+    boot::{Boot, Runtime},
+    config::{self, Service, Stores},
+};
+use sqlx::migrate::Migrator;
+
+/// What the service is called and where it listens.
+pub const SERVICE: Service = Service { name: "user-profile-service", http_port: 8082, grpc_port: 6002 };
+
+/// The tables of the database `user_profile`.
+pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/user_profile");
+
+/// Runs the service until its shutdown.
+///
+/// # Errors
+/// Where the environment is wrong or a port cannot be listened on.
+pub async fn run(boot: Boot) -> anyhow::Result<()> {
+    let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
+    let mut runtime = Runtime::new(&SERVICE, common, boot)?;
+    let (db, _kafka) = runtime.stores(&stores, &MIGRATIONS)?;
+    let app = grpc::App { db, directory: runtime.directory.clone() };
+    runtime.serve(app.routes(), careeros_rest::profiles::routes).await
+}

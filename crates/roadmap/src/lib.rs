@@ -1,0 +1,1 @@
+//! CareerOS roadmap service: goals, roadmaps, drafts.

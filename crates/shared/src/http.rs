@@ -1,0 +1,184 @@
+//! The HTTP edge of every service: correlation, client address, limits, request log, metrics, health, errors as problems.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
+use ipnet::IpNet;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use crate::{
+    clock::Clock,
+    correlation::{self, CORRELATION_ID, Correlation},
+    error::{Error, Kind, Result, http_logged},
+    health::Readiness,
+    identity::Verifier,
+    metrics,
+};
+
+/// The largest body in bytes.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// The largest sum of header names and values in bytes.
+const HEADER_LIMIT: usize = 16 * 1024;
+
+/// What the edge needs, and what the extractors find in a request's extensions.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// The service's name in health answers, logs and metrics.
+    pub service: &'static str,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Checks users' tokens.
+    pub verifier: Verifier,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// When a request has taken too long.
+    pub timeout: Duration,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    service: &'static str,
+    timestamp: String,
+}
+
+/// Completes `routes`: health, metrics, 404 and 405 as problems, and the edge's layers.
+pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
+    let edge = Arc::new(edge);
+    let health = get(|State(edge): State<Arc<Edge>>| async move {
+        let timestamp = edge.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        Json(Health { status: "ok", service: edge.service, timestamp })
+    });
+    let own = Router::new()
+        .route("/health", health.clone())
+        .route("/v1/health", health.clone())
+        .route("/health/live", health)
+        .with_state(Arc::clone(&edge))
+        .route("/health/ready", get(crate::health::ready).with_state(readiness))
+        .route("/metrics", get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())));
+    routes
+        .merge(own)
+        .fallback(async || Error::new(Kind::NotFound, "there is no such path"))
+        .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "this path has other methods"))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            Error::internal(anyhow::anyhow!("a handler panicked")).into_response()
+        }))
+        .layer(from_fn_with_state(edge, pass))
+}
+
+/// Serves `router` on `listener` until `shutdown`; requests under way are finished.
+///
+/// # Errors
+/// Where the server fails.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(error = %error, "TCP_NODELAY could not be set");
+        }
+    });
+    axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await?;
+    Ok(())
+}
+
+/// Every request passes here once, in and out.
+async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let correlation = Correlation::from_headers(request.headers(), edge.clock.now());
+    let id = correlation.id.clone();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
+    let span = tracing::info_span!("request", service = edge.service, correlation_id = id);
+    let limited = check_headers(request.headers());
+    request.extensions_mut().insert(correlation);
+    request.extensions_mut().insert(Arc::clone(&edge));
+    let timeout = edge.timeout;
+    let work = async move {
+        match limited {
+            Err(error) => error.into_response(),
+            Ok(()) => tokio::time::timeout(timeout, next.run(request)).await.unwrap_or_else(|_| {
+                Error::new(Kind::Timeout, "the request took too long; try again").into_response()
+            }),
+        }
+    };
+    let mut response = correlation::scope(id.clone(), path.clone(), work).instrument(span.clone()).await;
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(CORRELATION_ID, id);
+    }
+    let status = response.status();
+    metrics::http(edge.service, method.as_str(), &route, status.as_u16(), started.elapsed());
+    span.in_scope(|| log(method.as_str(), &path, &response, started.elapsed()));
+    response
+}
+
+fn log(method: &str, path: &str, response: &Response, took: Duration) {
+    let status = response.status().as_u16();
+    let duration_ms = took.as_secs_f64() * 1e3;
+    if path.starts_with("/health") || path == "/v1/health" || path == "/metrics" {
+        tracing::debug!(http.method = method, http.path = path, http.status = status, duration_ms, "answered a probe");
+        return;
+    }
+    match http_logged(response) {
+        Some((code, Some(chain))) if status >= 500 => {
+            tracing::error!(http.method = method, http.path = path, http.status = status, duration_ms, error.code = code,
+                error.chain = chain, "answered a request");
+        }
+        Some((code, _)) => {
+            tracing::info!(http.method = method, http.path = path, http.status = status, duration_ms, error.code = code,
+                "answered a request");
+        }
+        None => {
+            tracing::info!(http.method = method, http.path = path, http.status = status, duration_ms, "answered a request");
+        }
+    }
+}
+
+fn check_headers(headers: &HeaderMap) -> Result<()> {
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADER_LIMIT {
+        let message = format!("the headers have {size} bytes; at most {HEADER_LIMIT} are read");
+        return Err(Error::new(Kind::HeadersTooLarge, message));
+    }
+    Ok(())
+}
+
+/// The client's address: the connection's, or behind trusted proxies the last one in `X-Forwarded-For` that is not theirs.
+pub(crate) fn client_ip(parts: &Parts, edge: &Edge) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>()?.0.ip();
+    let trusted = |ip: &IpAddr| edge.trusted_proxies.iter().any(|net| net.contains(ip));
+    if !trusted(&peer) {
+        return Some(peer);
+    }
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let hops: Vec<IpAddr> = forwarded.flat_map(|v| v.split(',')).filter_map(|ip| ip.trim().parse().ok()).collect();
+    hops.into_iter().rev().find(|ip| !trusted(ip)).or(Some(peer))
+}
+
+/// An answer with status 201.
+#[derive(Debug)]
+pub struct Created<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}

@@ -1,0 +1,46 @@
+//! What every CareerOS service stands on. It knows no service's business.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`boot`] | the boot sequence and the drain |
+//! | [`env`], [`config`] | the environment, checked as a whole |
+//! | [`error`], [`validate`] | the error type and its HTTP and gRPC forms; input checks |
+//! | [`context`], [`correlation`] | what every call carries |
+//! | [`identity`], [`directory`] | tokens and roles; whom a request is about |
+//! | [`http`], [`extract`], [`health`] | the HTTP edge |
+//! | [`grpc`], [`proto`] | channels, servers, generated code |
+//! | [`db`], [`idempotency`], [`page`] | PostgreSQL |
+//! | [`events`], [`outbox`], [`consumer`], [`kafka`] | events out and in |
+//! | [`telemetry`], [`metrics`] | logs and metrics |
+//! | [`clock`], [`id`] | time and ids |
+
+pub mod boot;
+pub mod clock;
+pub mod config;
+pub mod consumer;
+pub mod context;
+pub mod correlation;
+pub mod db;
+pub mod directory;
+pub mod env;
+pub mod error;
+pub mod events;
+pub mod extract;
+pub mod grpc;
+pub mod health;
+pub mod http;
+pub mod id;
+pub mod idempotency;
+pub mod identity;
+pub mod kafka;
+pub mod metrics;
+pub mod outbox;
+pub mod page;
+pub mod proto;
+mod relay;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod validate;
+
+pub use error::{Error, Result};

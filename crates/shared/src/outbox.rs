@@ -1,0 +1,69 @@
+//! The outbox: events are written in the transaction of the change that they tell of. The relay publishes them.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    context::Context,
+    db::Tx,
+    error::{Error, Result},
+    events::{Envelope, Event},
+    id,
+};
+
+/// Whose event it is.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// The tenant that it belongs to.
+    pub tenant_id: Uuid,
+    /// The user that it is about.
+    pub user_id: Option<Uuid>,
+}
+
+impl From<crate::directory::Subject> for About {
+    fn from(subject: crate::directory::Subject) -> Self {
+        Self { tenant_id: subject.tenant_id, user_id: Some(subject.user_id) }
+    }
+}
+
+/// Writes `event`, which happened at `context.now`, into the outbox.
+///
+/// Per key, the order on the topic is the order in which transactions got here. Take the aggregate's row lock (an update of
+/// its row, or `select … for update`) before the first event of a key, so that this is the order of the commits.
+///
+/// # Errors
+/// 503 where the database is away.
+pub async fn publish<E: Event>(tx: &mut Tx, context: &Context, about: impl Into<About>, event: &E) -> Result<()> {
+    let about = about.into();
+    let user_id = about.user_id.map(|id| id.to_string());
+    let envelope = Envelope {
+        event_id: id::new(context.now),
+        event_type: E::TYPE.to_owned(),
+        event_version: 1,
+        occurred_at: context.now,
+        source: E::SOURCE.to_owned(),
+        correlation_id: Some(context.correlation.id.clone()),
+        request_id: None,
+        tenant_id: about.tenant_id.to_string(),
+        user_id: user_id.clone(),
+        payload: serde_json::to_value(event).map_err(Error::internal)?,
+    };
+    let key = event.key().or(user_id).ok_or_else(|| Error::internal(anyhow::anyhow!("{} has no key", E::TYPE)))?;
+    let headers = json!({
+        "event_type": E::TYPE,
+        "event_version": "1",
+        "correlation_id": context.correlation.id,
+        "traceparent": context.correlation.traceparent,
+    });
+    sqlx::query("insert into outbox (event_id, topic, key, headers, value, created_at) values ($1, $2, $3, $4, $5, $6)")
+        .bind(envelope.event_id)
+        .bind(E::TOPIC)
+        .bind(key)
+        .bind(headers)
+        .bind(serde_json::to_string(&envelope).map_err(Error::internal)?)
+        .bind(context.now)
+        .execute(&mut **tx)
+        .await?;
+    tx.publishes();
+    Ok(())
+}
