@@ -291,7 +291,8 @@ impl Runtime {
             trusted_proxies: self.common.trusted_proxies.clone(),
             timeout: self.common.request_timeout,
         };
-        let router = http::router(rest, edge, std::mem::take(&mut self.readiness));
+        let readiness = std::mem::take(&mut self.readiness);
+        let router = http::router(rest, edge, readiness.clone());
         self.spawn(async {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -303,7 +304,7 @@ impl Runtime {
         let (grpc_shutdown, on_failure) = (self.shutdown.clone(), self.shutdown.clone());
         let grpc = async move {
             match (services, listeners.grpc) {
-                (Some(services), Some(listener)) => services.serve(listener, grpc_shutdown).await,
+                (Some(services), Some(listener)) => services.serve(listener, readiness, grpc_shutdown).await,
                 _ => Ok(()),
             }
         };

@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
+use futures::stream::BoxStream;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
@@ -24,6 +25,12 @@ use tonic::{
     service::Routes,
     transport::{Channel, ClientTlsConfig, Endpoint, Server},
 };
+use tonic_health::pb::{
+    HealthCheckRequest, HealthCheckResponse,
+    health_check_response::ServingStatus,
+    health_client::HealthClient,
+    health_server::{Health as HealthService, HealthServer},
+};
 use tower::{ServiceExt, util::BoxCloneSyncService};
 use tracing::Instrument;
 
@@ -32,6 +39,7 @@ use crate::{
     context::{self, Client, Context},
     correlation::Correlation,
     error::{Error, Result},
+    health::Readiness,
     identity::{Caller, Verifier},
     metrics, proto,
 };
@@ -105,6 +113,19 @@ pub fn open<M>(request: tonic::Request<M>) -> Result<(Arc<Context>, M), Status> 
     Ok((context, request.into_inner()))
 }
 
+/// Whether the service behind `transport` says that it is serving.
+///
+/// # Errors
+/// What is wrong and where to look.
+pub async fn check_health(transport: Transport) -> Result<(), String> {
+    let answer = HealthClient::new(transport).check(HealthCheckRequest::default()).await;
+    match answer.map(|response| response.into_inner().status()) {
+        Ok(ServingStatus::Serving) => Ok(()),
+        Ok(_) => Err("one of its own dependencies is away; its /health/ready names it".to_owned()),
+        Err(status) => Err(format!("it does not answer: {}", Error::from(status).message())),
+    }
+}
+
 /// What the layer needs to establish who calls.
 #[derive(Debug, Clone)]
 pub struct Guard {
@@ -137,11 +158,13 @@ impl Services {
     ///
     /// # Errors
     /// Where the server fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        for name in service_names()? {
-            health.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-        }
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        readiness: Readiness,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let health = HealthServer::new(Health { readiness });
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -151,7 +174,7 @@ impl Services {
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .add_routes(Routes::from(self.router))
-            .add_service(health_service)
+            .add_service(health)
             .add_service(reflection)
             .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
             .await
@@ -159,13 +182,61 @@ impl Services {
     }
 }
 
-/// The full names of all services in the protos.
-fn service_names() -> anyhow::Result<Vec<String>> {
-    let set: prost_types::FileDescriptorSet = prost::Message::decode(proto::DESCRIPTORS)?;
-    let names = set.file.iter().flat_map(|file| {
+/// `grpc.health.v1`: a service is serving while its dependencies answer.
+struct Health {
+    readiness: Readiness,
+}
+
+impl Health {
+    async fn status(readiness: &Readiness) -> HealthCheckResponse {
+        let status = if readiness.check().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
+        HealthCheckResponse { status: status.into() }
+    }
+}
+
+#[tonic::async_trait]
+impl HealthService for Health {
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
+        known(&request.into_inner().service)?;
+        Ok(tonic::Response::new(Self::status(&self.readiness).await))
+    }
+
+    /// Says the status now and then whenever it is another.
+    async fn watch(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
+        known(&request.into_inner().service)?;
+        let states = futures::stream::unfold((self.readiness.clone(), None), async |(readiness, last)| {
+            loop {
+                let next = Self::status(&readiness).await;
+                if last != Some(next.status) {
+                    return Some((Ok(next), (readiness, Some(next.status))));
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        });
+        Ok(tonic::Response::new(Box::pin(states)))
+    }
+}
+
+/// The empty name, which stands for the whole server, and the names of the contract's services.
+fn known(service: &str) -> Result<(), Status> {
+    let set: prost_types::FileDescriptorSet =
+        prost::Message::decode(proto::DESCRIPTORS).map_err(|error| Status::from(Error::internal(error)))?;
+    let mut names = set.file.iter().flat_map(|file| {
         file.service.iter().map(move |service| format!("{}.{}", file.package(), service.name()))
     });
-    Ok(names.collect())
+    if service.is_empty() || names.any(|name| name == service) {
+        Ok(())
+    } else {
+        Err(Error::not_found("service").into())
+    }
 }
 
 fn secret_header(secret: &SecretString) -> HeaderValue {
