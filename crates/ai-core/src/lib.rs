@@ -1,0 +1,3 @@
+//! AI core.
+
+pub mod engine;
