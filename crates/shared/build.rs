@@ -5,12 +5,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 use prost::Message as _;
 
 /// Messages whose REST form is camelCase; all others are snake_case as in the contract.
-const CAMEL_CASE: [&str; 5] = [
+const CAMEL_CASE: [&str; 7] = [
     ".careeros.auth.v1.TokenPair",
     ".careeros.auth.v1.RegisterResponse",
     ".careeros.auth.v1.LoginResponse",
     ".careeros.auth.v1.RefreshResponse",
     ".careeros.auth.v1.CreateInvitationResponse",
+    ".careeros.auth.v1.GetCurrentUserResponse",
+    ".careeros.auth.v1.Session",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

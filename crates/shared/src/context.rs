@@ -83,6 +83,13 @@ impl Context {
         }
     }
 
+    /// The same call with nobody calling: for routes that establish who calls, where a token that happens to come along,
+    /// perhaps an expired one, has no say.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        Self { token: None, caller: Ok(Caller::Anonymous), ..self.clone() }
+    }
+
     /// Wraps `message` for a call to another service as part of this request: on the user's behalf, with the same
     /// correlation.
     pub fn request<M>(&self, message: M) -> tonic::Request<M> {

@@ -88,7 +88,16 @@ impl Db {
     async fn begin_as(&self, tenant: &str) -> Result<Tx> {
         // One round trip; `tenant` is a formatted UUID or a star, never input.
         let begin = format!("begin; set local app.tenant_id = '{tenant}'");
-        let tx = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        let mut spare = self.pool.options().get_max_connections();
+        let tx = loop {
+            match self.pool.begin_with(AssertSqlSafe(begin.clone())).await {
+                Ok(tx) => break tx,
+                // Nothing has happened yet, so a connection that the server has closed is simply replaced; after a
+                // restart of the server all of them are.
+                Err(error) if spare > 0 && is_disconnect(&error) => spare -= 1,
+                Err(error) => return Err(error.into()),
+            }
+        };
         Ok(Tx { tx, committed: Arc::clone(&self.committed), publishes: false })
     }
 
@@ -134,6 +143,15 @@ impl Db {
             }
             Err(error) => Err(format!("the database does not answer: {}", crate::error::Error::from(error).message())),
         }
+    }
+}
+
+/// Whether the connection is gone: the socket failed or the server ended the session (57P01 to 57P05).
+fn is_disconnect(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| code.starts_with("57P0")),
+        _ => false,
     }
 }
 

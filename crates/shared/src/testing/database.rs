@@ -23,6 +23,8 @@ const ROLE: &str = "careeros_test";
 #[derive(Debug)]
 pub struct TestDb {
     db: Db,
+    /// Where services under test connect to, as their own role.
+    pub url: String,
     /// As superuser, for looking at what row-level security would hide and for breaking things.
     pub admin: sqlx::PgPool,
 }
@@ -44,7 +46,9 @@ impl TestDb {
         let name = format!("t_{}", Uuid::now_v7().simple());
         run(&mut connection, format!("create database {name} template {template}")).await;
         let pool = |options: PgConnectOptions| PgPoolOptions::new().max_connections(8).connect_lazy_with(options);
+        let (host, port) = (server.get_host(), server.get_port());
         Self {
+            url: format!("postgres://{ROLE}:{ROLE}@{host}:{port}/{name}"),
             db: Db::new(pool(server.clone().database(&name).username(ROLE).password(ROLE))),
             admin: pool(server.database(&name)),
         }

@@ -18,6 +18,7 @@ use crate::{
     grpc::{self, Guard, Services, Transport},
     health::Readiness,
     http::{self, Edge},
+    identity::Verifier,
 };
 
 /// The shared secret of services under test.
@@ -60,15 +61,29 @@ impl Answer {
 }
 
 impl TestService {
-    /// `routes` as RPCs and what `rest` makes of them as REST.
+    /// `routes` as RPCs and what `rest` makes of them as REST, for users with test tokens.
     pub fn new(clock: &Clock, routes: Routes, rest: impl FnOnce(Transport) -> Router) -> Self {
-        let guard =
-            Guard { service: "test-service", secret: SECRET.into(), verifier: verifier(), clock: clock.clone() };
+        Self::with_verifier(clock, verifier(), routes, rest)
+    }
+
+    /// As [`TestService::new`], for users with the tokens that `verifier` knows.
+    pub fn with_verifier(
+        clock: &Clock,
+        verifier: Verifier,
+        routes: Routes,
+        rest: impl FnOnce(Transport) -> Router,
+    ) -> Self {
+        let guard = Guard {
+            service: "test-service",
+            secret: SECRET.into(),
+            verifier: verifier.clone(),
+            clock: clock.clone(),
+        };
         let transport = grpc::in_process(&Services::new(routes, guard));
         let edge = Edge {
             service: "test-service",
             clock: clock.clone(),
-            verifier: verifier(),
+            verifier,
             trusted_proxies: Vec::new(),
             timeout: Duration::from_secs(30),
         };
@@ -107,9 +122,11 @@ impl TestService {
         self.send(request.expect("a valid request")).await
     }
 
-    /// Any request.
+    /// Any request; it comes from 203.0.113.7 unless its extensions say otherwise.
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([203, 0, 113, 7], 4711))));
+        request
+            .extensions_mut()
+            .get_or_insert_with(|| ConnectInfo(SocketAddr::from(([203, 0, 113, 7], 4711))));
         let response = self.router.clone().oneshot(request).await.expect("a router is infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");

@@ -1,0 +1,66 @@
+use axum::{
+    Json, Router,
+    body::Body,
+    http::Request,
+    routing::{get, post},
+};
+use careeros_shared::{extract, testing, testing::TestService};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tonic::service::Routes;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Echo {
+    value: Value,
+}
+
+fn service() -> TestService {
+    let routes = Router::new()
+        .route("/echo", post(async |extract::Json(echo): extract::Json<Echo>| Json(echo.value)))
+        .route("/panic", get(async || -> Json<()> { panic!("a secret detail") }));
+    TestService::new(&testing::clock(), Routes::default(), |_| routes)
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_correlation_id() {
+    let service = service();
+    let request = Request::get("/nowhere").header("x-correlation-id", "order-7").body(Body::empty()).unwrap();
+    let answer = service.send(request).await.expect(404);
+    assert_eq!(answer.headers["x-correlation-id"], "order-7");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    assert_eq!(answer.json["correlation_id"], "order-7");
+    assert_eq!(answer.json["instance"], "/nowhere");
+    let made = service.get("", "/health").await.expect(200);
+    assert!(made.headers.contains_key("x-correlation-id"));
+    assert_eq!((&made.json["status"], &made.json["service"]), (&json!("ok"), &json!("test-service")));
+}
+
+#[tokio::test]
+async fn malformed_requests_are_problems_and_never_5xx() {
+    let service = service();
+    let post = |body: String| Request::post("/echo").header("content-type", "application/json").body(Body::from(body));
+    for (body, status) in [
+        (String::new(), 400),
+        ("{".to_owned(), 400),
+        ("[]".to_owned(), 400),
+        (r#"{"value":1,"more":2}"#.to_owned(), 400),
+        (format!(r#"{{"value":{}1{}}}"#, "[".repeat(5000), "]".repeat(5000)), 400),
+        (format!(r#"{{"value":"{}"}}"#, "x".repeat(1_100_000)), 413),
+    ] {
+        let answer = service.send(post(body).unwrap()).await.expect(status);
+        assert_eq!(answer.json["status"], status);
+    }
+    service.get("", "/echo").await.expect(405);
+    let text = Request::post("/echo").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
+    service.send(text).await.expect(415);
+    let large = Request::get("/health").header("x-large", "x".repeat(20_000)).body(Body::empty()).unwrap();
+    service.send(large).await.expect(431);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_without_its_text() {
+    let answer = service().get("", "/panic").await.expect(500);
+    assert!(!answer.text.contains("secret"), "{}", answer.text);
+    assert_eq!(answer.json["code"], "internal");
+}

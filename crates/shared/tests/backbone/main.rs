@@ -1,0 +1,129 @@
+//! The backbone on a real PostgreSQL and a real broker: what is committed is published, what is published is applied once.
+
+mod consumer;
+mod database;
+mod edge;
+mod relay;
+
+use std::time::Duration;
+
+use careeros_shared::{
+    boot::{Boot, Listeners, Runtime},
+    clock::Clock,
+    config::{self, Service, Stores},
+    context::Context,
+    db::{Db, Tx},
+    env::Env,
+    events::{Envelope, Event, ProfileUpdated},
+    kafka::Kafka,
+    outbox::{self, About},
+    testing::{self, TestDb},
+};
+use rdkafka::{ClientConfig, Message, consumer::Consumer, message::OwnedMessage};
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use uuid::Uuid;
+
+/// No tables beyond the backbone's.
+static NO_MIGRATIONS: Migrator = Migrator::DEFAULT;
+
+const SERVICE: Service = Service { name: "test-service", http_port: 0, grpc_port: 0 };
+
+/// A service that only has a backbone.
+struct Fixture {
+    http: String,
+    shutdown: CancellationToken,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Fixture {
+    async fn start(db: &TestDb, brokers: &str, consume: impl FnOnce(&Runtime, &Db, &Kafka)) -> Self {
+        let env: Env = [
+            ("SERVICE_SHARED_SECRET", "a-secret-for-tests-only"),
+            ("DATABASE_URL", db.url.as_str()),
+            ("KAFKA_BROKERS", brokers),
+            ("LOG_LEVEL", "warn"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into_iter()
+        .collect();
+        let shutdown = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = format!("http://{}", listener.local_addr().unwrap());
+        let (common, stores) = config::load(&SERVICE, &env, Stores::read).unwrap();
+        let boot = Boot {
+            env,
+            listeners: Some(Listeners { http: listener, grpc: None }),
+            shutdown: shutdown.clone(),
+            clock: Clock::system(),
+        };
+        let mut runtime = Runtime::new(&SERVICE, common, boot).unwrap();
+        let (own, kafka) = runtime.stores(&stores, &NO_MIGRATIONS).unwrap();
+        consume(&runtime, &own, &kafka);
+        let task = tokio::spawn(runtime.serve(Routes::default(), |_| axum::Router::new()));
+        Self { http, shutdown, task }
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn brokers() -> String {
+    std::env::var("TEST_KAFKA_BROKERS").expect("TEST_KAFKA_BROKERS is not set; run the tests by scripts/test.sh")
+}
+
+/// A user of a test's own, so that tests can share topics.
+fn about() -> About {
+    About { tenant_id: Uuid::now_v7(), user_id: Some(Uuid::now_v7()) }
+}
+
+fn event(about: About, number: usize) -> ProfileUpdated {
+    ProfileUpdated {
+        user_id: about.user_id.unwrap(),
+        updated_fields: vec![number.to_string()],
+        timezone: None,
+    }
+}
+
+async fn publish(tx: &mut Tx, about: About, number: usize) {
+    outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number)).await.unwrap();
+}
+
+/// Reads `topic` from its beginning until `enough` says so.
+async fn read_until(topic: &str, mut enough: impl FnMut(&[OwnedMessage]) -> bool) -> Vec<OwnedMessage> {
+    let consumer: rdkafka::consumer::StreamConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers())
+        .set("group.id", format!("reader-{}", Uuid::now_v7()))
+        .set("auto.offset.reset", "earliest")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    consumer.subscribe(&[topic]).unwrap();
+    let mut messages = Vec::new();
+    let read = async {
+        while !enough(&messages) {
+            if let Ok(message) = consumer.recv().await {
+                messages.push(message.detach());
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), read).await.expect("the records arrive within 30 s");
+    messages
+}
+
+/// The numbers of `about`'s events on the topic, once there are `count`.
+async fn numbers(about: About, count: usize) -> Vec<usize> {
+    let of = |messages: &[OwnedMessage]| -> Vec<usize> {
+        messages
+            .iter()
+            .filter_map(|message| Envelope::parse(message.payload()?).ok())
+            .filter(|envelope| envelope.tenant_id == about.tenant_id.to_string())
+            .map(|envelope| envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0].parse().unwrap())
+            .collect()
+    };
+    of(&read_until(ProfileUpdated::TOPIC, |messages| of(messages).len() >= count).await)
+}
