@@ -18,7 +18,7 @@ use crate::{
     consumer::{Consumer, Handler, Runner},
     db::Db,
     directory::Directory,
-    env::{Env, Problems},
+    env::{Env, Problems, Reader},
     grpc::{self, Guard, Services, Transport},
     health::Readiness,
     http::{self, Edge},
@@ -95,9 +95,12 @@ where
                 run(Boot { env: Env::from_process(), listeners: None, shutdown, clock: Clock::system() }).await
             }
             (Command::Migrate, Some(migrations)) => {
-                let (common, stores) = crate::config::load(service, &Env::from_process(), Stores::read)?;
-                telemetry::init(&common.log_level, common.log_json);
-                Db::connect_lazy(&stores.database_url, 1, service.name)?.migrate(migrations).await?;
+                let env = Env::from_process();
+                let mut reader = Reader::new(&env);
+                let url = reader.secret("DATABASE_URL", "postgres://user:password@host:port/database");
+                reader.finish()?;
+                telemetry::init(env.get("LOG_LEVEL").unwrap_or("info"), env.get("LOG_FORMAT") == Some("json"));
+                Db::connect_lazy(&url, 2, service.name)?.migrate(migrations).await?;
                 tracing::info!(service = service.name, "the migrations are applied");
                 Ok(())
             }
