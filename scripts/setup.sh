@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Installs what building and running CareerOS needs and this machine lacks. Says nothing when nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { echo "setup: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+oldest_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+oldest_postgres=15
+
+check_rust() {
+    have cargo || fail "Rust is missing: run  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh  and then this again"
+    # rustup installs the version that rust-toolchain.toml names; another installation has the one it has.
+    local version
+    version=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$oldest_rust" "$version" | sort -V | head -n1)" = "$oldest_rust" ] ||
+        fail "Rust $version is too old: install $oldest_rust or newer, best by https://rustup.rs"
+}
+
+# The newest PostgreSQL server installed, as a major version; empty when there is none.
+postgres_version() {
+    local directories=() directory
+    IFS=: read -ra directories <<<"$PATH"
+    directories+=(/usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin)
+    directories+=(/opt/homebrew/bin /usr/local/bin)
+    for directory in "${directories[@]}"; do
+        if [ -x "$directory/initdb" ] && [ -x "$directory/postgres" ]; then
+            "$directory/postgres" --version | sed 's/^[^0-9]*\([0-9]*\).*/\1/'
+        fi
+    done | sort -n | tail -n1
+}
+
+# What is missing, as the words of this script.
+missing() {
+    have cc || echo compiler
+    have c++ || echo c++
+    have make || echo make
+    have perl || echo perl
+    have pkg-config || echo pkg-config
+    if ! have cc || ! echo '#include <zlib.h>' | cc -E - >/dev/null 2>&1; then echo zlib; fi
+    [ -n "$(postgres_version)" ] || echo postgresql
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        fail "this needs root and there is no sudo; as root run  $*  and then this again"
+    fi
+}
+
+install_with_apt() {
+    local word packages=()
+    for word in "$@"; do
+        case $word in
+            compiler) packages+=(gcc libc6-dev) ;;
+            c++) packages+=(g++) ;;
+            zlib) packages+=(zlib1g-dev) ;;
+            postgresql) ;;
+            *) packages+=("$word") ;;
+        esac
+    done
+    echo "Installing with apt-get: $*"
+    local get=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends)
+    as_root apt-get update -qq || fail "apt-get update failed: check this machine's network and package sources"
+    if [ ${#packages[@]} -gt 0 ]; then
+        as_root "${get[@]}" "${packages[@]}" >/dev/null || fail "apt-get could not install ${packages[*]}"
+    fi
+    if [[ " $* " == *" postgresql "* ]]; then
+        # Only the programs are wanted, not the system's own server.
+        as_root "${get[@]}" postgresql-common >/dev/null || fail "apt-get could not install postgresql-common"
+        as_root sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+        as_root "${get[@]}" postgresql >/dev/null || fail "apt-get could not install postgresql"
+    fi
+}
+
+install() {
+    case "$(uname -s)" in
+        Darwin)
+            have cc || fail "a C compiler is missing: run  xcode-select --install"
+            fail "missing: $*; run  brew install postgresql@17 pkgconf  and then this again"
+            ;;
+        *)
+            have apt-get || fail "missing: $*; install them by this system's package manager (PostgreSQL's server, a C and C++ compiler, make, perl, pkg-config, zlib's headers)"
+            install_with_apt "$@"
+            ;;
+    esac
+}
+
+check_rust
+words=$(missing)
+if [ -n "$words" ]; then
+    # shellcheck disable=SC2086 # one argument per word
+    install $words
+    words=$(missing)
+    [ -z "$words" ] || fail "still missing after the installation:" $words
+fi
+[ "$(postgres_version)" -ge "$oldest_postgres" ] ||
+    fail "PostgreSQL $(postgres_version) is too old: install $oldest_postgres or newer, see https://www.postgresql.org/download"
