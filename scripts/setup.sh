@@ -43,13 +43,12 @@ missing() {
 }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif have sudo; then
-        sudo "$@"
-    else
-        fail "this needs root and there is no sudo; as root run  $*  and then this again"
-    fi
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get could not install $*"
 }
 
 install_with_apt() {
@@ -59,22 +58,19 @@ install_with_apt() {
             compiler) packages+=(gcc libc6-dev) ;;
             c++) packages+=(g++) ;;
             zlib) packages+=(zlib1g-dev) ;;
-            postgresql) ;;
             *) packages+=("$word") ;;
         esac
     done
-    echo "Installing with apt-get: $*"
-    local get=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends)
+    [ "$(id -u)" = 0 ] || have sudo ||
+        fail "missing: $*; there is no sudo here: as root run  apt-get install ${packages[*]}  and then this again"
+    echo "Installing with apt-get: ${packages[*]}"
     as_root apt-get update -qq || fail "apt-get update failed: check this machine's network and package sources"
-    if [ ${#packages[@]} -gt 0 ]; then
-        as_root "${get[@]}" "${packages[@]}" >/dev/null || fail "apt-get could not install ${packages[*]}"
-    fi
     if [[ " $* " == *" postgresql "* ]]; then
-        # Only the programs are wanted, not the system's own server.
-        as_root "${get[@]}" postgresql-common >/dev/null || fail "apt-get could not install postgresql-common"
+        # Only the programs are wanted, not a server of the system's own.
+        apt_install postgresql-common
         as_root sed -i 's/^#\? *create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
-        as_root "${get[@]}" postgresql >/dev/null || fail "apt-get could not install postgresql"
     fi
+    apt_install "${packages[@]}"
 }
 
 install() {
