@@ -101,6 +101,11 @@ impl Db {
         Ok(Tx { tx, committed: Arc::clone(&self.committed), publishes: false })
     }
 
+    /// Wakes the relay after a statement of its own has committed events.
+    pub fn wake_relay(&self) {
+        self.committed.notify_one();
+    }
+
     /// Completes when a transaction with events has been committed by this process.
     pub(crate) async fn committed(&self) {
         self.committed.notified().await;

@@ -82,8 +82,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
             |rejection| {
                 let text = rejection.body_text();
-                let field = quoted(&text).unwrap_or("query").to_owned();
-                Error::invalid(field, text.trim_start_matches("Failed to deserialize query string: "))
+                let text = text.trim_start_matches("Failed to deserialize query string: ");
+                let field = quoted(text).or_else(|| text.split_once(": ").map(|(path, _)| path));
+                Error::invalid(field.unwrap_or("query"), text)
             },
         )
     }

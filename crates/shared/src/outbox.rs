@@ -26,48 +26,6 @@ impl From<crate::directory::Subject> for About {
     }
 }
 
-/// An event as it goes into the outbox.
-#[derive(Debug, Clone)]
-pub struct Record {
-    event_id: Uuid,
-    topic: &'static str,
-    key: String,
-    headers: serde_json::Value,
-    value: String,
-}
-
-impl Record {
-    /// `event`, which happened at `context.now`.
-    ///
-    /// # Errors
-    /// 500 where the event has neither a key nor a user.
-    pub fn new<E: Event>(context: &Context, about: impl Into<About>, event: &E) -> Result<Self> {
-        let about = about.into();
-        let user_id = about.user_id.map(|id| id.to_string());
-        let envelope = Envelope {
-            event_id: id::new(context.now),
-            event_type: E::TYPE.to_owned(),
-            event_version: 1,
-            occurred_at: context.now,
-            source: E::SOURCE.to_owned(),
-            correlation_id: Some(context.correlation.id.clone()),
-            request_id: None,
-            tenant_id: about.tenant_id.to_string(),
-            user_id: user_id.clone(),
-            payload: serde_json::to_value(event).map_err(Error::internal)?,
-        };
-        let key = event.key().or(user_id).ok_or_else(|| Error::internal(anyhow::anyhow!("{} has no key", E::TYPE)))?;
-        let headers = json!({
-            "event_type": E::TYPE,
-            "event_version": "1",
-            "correlation_id": context.correlation.id,
-            "traceparent": context.correlation.traceparent,
-        });
-        let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
-        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
-    }
-}
-
 /// Writes `event`, which happened at `context.now`, into the outbox.
 ///
 /// Per key, the order on the topic is the order in which transactions got here. Take the aggregate's row lock (an update of
@@ -76,15 +34,26 @@ impl Record {
 /// # Errors
 /// 503 where the database is away.
 pub async fn publish<E: Event>(tx: &mut Tx, context: &Context, about: impl Into<About>, event: &E) -> Result<()> {
-    publish_all(tx, context, &[Record::new(context, about, event)?]).await
+    let row = Row::new(context, about, event)?;
+    sqlx::query("insert into outbox (event_id, topic, key, headers, value, created_at) values ($1, $2, $3, $4, $5, $6)")
+        .bind(row.event_id)
+        .bind(row.topic)
+        .bind(row.key)
+        .bind(row.headers)
+        .bind(row.value)
+        .bind(context.now)
+        .execute(&mut **tx)
+        .await?;
+    tx.publishes();
+    Ok(())
 }
 
 /// Writes many events into the outbox at once, in the order given; what [`publish`] says of the order per key holds.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn publish_all(tx: &mut Tx, context: &Context, records: &[Record]) -> Result<()> {
-    if records.is_empty() {
+pub async fn publish_all(tx: &mut Tx, context: &Context, rows: &[Row]) -> Result<()> {
+    if rows.is_empty() {
         return Ok(());
     }
     sqlx::query(
@@ -94,14 +63,63 @@ pub async fn publish_all(tx: &mut Tx, context: &Context, records: &[Record]) -> 
              with ordinality as r(event_id, topic, key, headers, value, position)
          order by position",
     )
-    .bind(records.iter().map(|record| record.event_id).collect::<Vec<_>>())
-    .bind(records.iter().map(|record| record.topic).collect::<Vec<_>>())
-    .bind(records.iter().map(|record| record.key.as_str()).collect::<Vec<_>>())
-    .bind(records.iter().map(|record| &record.headers).collect::<Vec<_>>())
-    .bind(records.iter().map(|record| record.value.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.event_id).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.topic).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.key.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| &row.headers).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.value.as_str()).collect::<Vec<_>>())
     .bind(context.now)
     .execute(&mut **tx)
     .await?;
     tx.publishes();
     Ok(())
+}
+
+/// An event as a row of the outbox, for a statement that writes it together with its cause. Whoever runs such a statement
+/// has to call [`crate::db::Db::wake_relay`] once it is committed.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The event's id.
+    pub event_id: Uuid,
+    /// Where it goes.
+    pub topic: &'static str,
+    /// The aggregate whose events keep their order.
+    pub key: String,
+    /// The record's headers.
+    pub headers: serde_json::Value,
+    /// The envelope as JSON.
+    pub value: String,
+}
+
+impl Row {
+    /// `event`, which happens at `context.now`.
+    ///
+    /// # Errors
+    /// 500 for an event without a key.
+    pub fn new<E: Event>(context: &Context, about: impl Into<About>, event: &E) -> Result<Self> {
+        let about = about.into();
+        let user_id = about.user_id.map(|id| id.to_string());
+        let key = event.key().or_else(|| user_id.clone());
+        let key = key.ok_or_else(|| Error::internal(anyhow::anyhow!("{} has no key", E::TYPE)))?;
+        let envelope = Envelope {
+            event_id: id::new(context.now),
+            event_type: E::TYPE.to_owned(),
+            event_version: 1,
+            occurred_at: context.now,
+            source: E::SOURCE.to_owned(),
+            correlation_id: Some(context.correlation.id.clone()),
+            request_id: None,
+            tenant_id: about.tenant_id.to_string(),
+            user_id,
+            payload: serde_json::to_value(event).map_err(Error::internal)?,
+        };
+        let headers = json!({
+            "event_type": E::TYPE,
+            "event_version": "1",
+            "correlation_id": context.correlation.id,
+            "traceparent": context.correlation.traceparent,
+        });
+        let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
+        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
+    }
 }

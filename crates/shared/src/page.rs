@@ -38,6 +38,22 @@ impl Page {
         let after = if cursor.is_empty() { None } else { Some(Position::decode(cursor)?) };
         Ok(Self { after, limit })
     }
+
+    /// How many rows to read: one more than the page has, which tells whether another page follows.
+    pub fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// Cuts what was read down to the page; with the cursor of the next one, empty on the last.
+    pub fn cut<T>(&self, mut rows: Vec<T>, position: impl FnOnce(&T) -> Position) -> (Vec<T>, String) {
+        let limit = usize::try_from(self.limit).unwrap_or_default();
+        if rows.len() <= limit {
+            return (rows, String::new());
+        }
+        rows.truncate(limit);
+        let cursor = rows.last().map(|row| position(row).encode()).unwrap_or_default();
+        (rows, cursor)
+    }
 }
 
 impl Position {
@@ -81,6 +97,16 @@ mod tests {
                 prop_assert_eq!(&error.fields()[0].field, "cursor");
             }
         }
+    }
+
+    #[test]
+    fn only_a_page_with_a_row_to_spare_has_a_next_one() {
+        let page = Page::parse("", 2).unwrap();
+        let row = |n: u128| Position { time: DateTime::UNIX_EPOCH, id: Uuid::from_u128(n) };
+        assert_eq!(page.cut(vec![row(3), row(2)], |row| *row), (vec![row(3), row(2)], String::new()));
+        let (rows, cursor) = page.cut(vec![row(3), row(2), row(1)], |row| *row);
+        assert_eq!(rows, [row(3), row(2)]);
+        assert_eq!(Page::parse(&cursor, 2).unwrap().after, Some(row(2)));
     }
 
     #[test]
