@@ -71,7 +71,12 @@ pub async fn deliver<H: Handler>(db: &Db, group: &'static str, handler: H, event
 
 /// The broker of the test run.
 pub fn kafka() -> Kafka {
-    kafka_of(&variable("TEST_KAFKA_BROKERS"))
+    kafka_of(&brokers())
+}
+
+/// Where the broker of the test run listens, as `KAFKA_BROKERS` of a whole service.
+pub fn brokers() -> String {
+    variable("TEST_KAFKA_BROKERS")
 }
 
 fn kafka_of(brokers: &str) -> Kafka {
