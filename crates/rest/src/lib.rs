@@ -6,7 +6,14 @@
 //!
 //! Responses are the RPC messages themselves, whose field names are those of the REST contract.
 
+pub mod ai;
+pub mod analytics;
+pub mod auth;
+pub mod billing;
+pub mod edu_tracker;
+pub mod lms;
 pub mod profiles;
+pub mod roadmaps;
 
 use careeros_shared::proto::common::Ack;
 use serde::Serialize;
