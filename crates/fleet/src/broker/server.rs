@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rama::{Context, Service};
@@ -19,6 +20,8 @@ use super::topics::Topics;
 
 const CLUSTER: &str = "careeros-local";
 const NODE: i32 = 1;
+/// Until the next try when the system has no more connections to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the broker keeps what.
 #[derive(Debug)]
@@ -47,10 +50,15 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.context("the Kafka broker cannot accept connections")?;
-                connections.spawn(connection(stream, service.clone()));
-            }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(connection(stream, service.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the Kafka broker cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection of the Kafka broker failed");
