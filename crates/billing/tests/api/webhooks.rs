@@ -1,0 +1,524 @@
+use careeros_billing::subscriptions;
+use careeros_shared::{identity::Role, testing::TestUser};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Billing, SECRETS, id, sign};
+
+fn hook(event_type: &str, payload: &Value) -> Value {
+    json!({"eventType": event_type, "payload": payload, "eventId": id()})
+}
+
+/// As [`hook`], of something that happened at `at`.
+fn hook_at(event_type: &str, at: DateTime<Utc>, payload: &Value) -> Value {
+    let mut hook = hook(event_type, payload);
+    hook["occurredAt"] = json!(at.to_rfc3339_opts(SecondsFormat::Millis, true));
+    hook
+}
+
+fn activated(user: &TestUser, plan: &str) -> Value {
+    hook(
+        "subscription.activated",
+        &json!({"user_id": user.id, "tenant_id": user.tenant_id, "plan_code": plan}),
+    )
+}
+
+fn renewed(subscription_id: &str, until: &str) -> Value {
+    hook(
+        "subscription.renewed",
+        &json!({"subscription_id": subscription_id, "current_period_end": until}),
+    )
+}
+
+fn canceled(subscription_id: &str) -> Value {
+    hook("subscription.canceled", &json!({"subscription_id": subscription_id}))
+}
+
+#[tokio::test]
+async fn what_is_not_signed_has_no_effect() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let body = canceled(&id).to_string();
+    let now = billing.now().timestamp();
+    let good = sign(SECRETS[0], now, &body);
+    for (signature, why) in [
+        (None, "none"),
+        (Some(String::new()), "empty"),
+        (Some("t=1".to_owned()), "malformed"),
+        (Some(good.replace("v1=", "v0=")), "another scheme"),
+        (Some(sign("guessed", now, &body)), "another secret"),
+        (Some(sign(SECRETS[0], now, "{}")), "another body"),
+        (Some(sign(SECRETS[0], now - 301, &body)), "old"),
+        (Some(sign(SECRETS[0], now + 301, &body)), "from the future"),
+        (
+            Some(good.replace(&format!("t={now}"), &format!("t={}", now + 1))),
+            "another time than the signed one",
+        ),
+    ] {
+        let answer = billing.send_webhook(&body, signature.as_deref()).await;
+        assert_eq!(answer.status, 401, "{why}: {}", answer.text);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+    }
+    // The body is not even looked at.
+    assert_eq!(billing.send_webhook("{", None).await.status, 401);
+    // A token is no signature.
+    billing
+        .service
+        .post(&billing.operator.token, "/billing/webhooks", canceled(&id))
+        .await
+        .expect(401);
+    assert_eq!(billing.count("webhook_events").await, 0);
+    billing.send_webhook(&body, Some(&good)).await.expect(200);
+}
+
+#[tokio::test]
+async fn both_secrets_are_good_and_the_tolerance_is_five_minutes() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let body = activated(&ada, "PREMIUM").to_string();
+    let now = billing.now().timestamp();
+    for signature in [
+        sign(SECRETS[1], now, &body),
+        sign(SECRETS[0], now - 300, &body),
+        sign(SECRETS[0], now + 300, &body),
+        format!(
+            "{},v1={}",
+            sign("retired", now, &body),
+            sign(SECRETS[0], now, &body).split("v1=").last().unwrap()
+        ),
+    ] {
+        let answer = billing.send_webhook(&body, Some(&signature)).await.expect(200);
+        assert_eq!(answer.json, json!({"ok": true}));
+    }
+    assert_eq!(billing.count("subscriptions").await, 1);
+}
+
+#[tokio::test]
+async fn without_a_secret_all_webhooks_are_refused() {
+    let ada = TestUser::student();
+    let billing = Billing::start_with(&[&ada], &[]).await;
+    let body = activated(&ada, "PREMIUM").to_string();
+    let answer = billing
+        .send_webhook(&body, Some(&sign("", billing.now().timestamp(), &body)))
+        .await
+        .expect(401);
+    assert!(
+        answer.json["detail"]
+            .as_str()
+            .unwrap()
+            .contains("BILLING_WEBHOOK_SECRETS"),
+        "{}",
+        answer.text
+    );
+}
+
+#[tokio::test]
+async fn a_repetition_has_no_effect() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let activation = activated(&ada, "PREMIUM");
+    for _ in 0..3 {
+        billing.webhook(&activation).await.expect(200);
+    }
+    let mut events = vec!["SubscriptionActivated"];
+    assert_eq!(billing.db.event_types().await, events);
+
+    // The eventId decides, also where the provider words the body anew; without one the body does.
+    let id: Uuid = sqlx::query_scalar("select id from subscriptions")
+        .fetch_one(&billing.db.admin)
+        .await
+        .unwrap();
+    let mut renewal = renewed(&id.to_string(), "2026-03-06T12:00:00Z");
+    billing.webhook(&renewal).await.expect(200);
+    renewal["payload"]["current_period_end"] = json!("2027-03-06T12:00:00Z");
+    billing.webhook(&renewal).await.expect(200);
+    events.push("SubscriptionRenewed");
+    assert_eq!(billing.db.event_types().await, events);
+    renewal.as_object_mut().unwrap().remove("eventId");
+    billing.webhook(&renewal).await.expect(200);
+    billing.webhook(&renewal).await.expect(200);
+    events.push("SubscriptionRenewed");
+    assert_eq!(billing.db.event_types().await, events);
+}
+
+#[tokio::test]
+async fn the_same_webhook_twice_at_once_has_one_effect() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let payment = json!({"subscription_id": billing.activate(&ada, "PREMIUM", "ACTIVE").await, "amount_usd": 12.5});
+    let payment = hook("invoice.paid", &payment);
+    let (first, second) = tokio::join!(billing.webhook(&payment), billing.webhook(&payment));
+    first.expect(200);
+    second.expect(200);
+    assert_eq!(billing.published("InvoicePaid").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_that_failed_can_be_sent_again() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let activation = activated(&ada, "GOLD");
+    assert_eq!(
+        billing.webhook(&activation).await.expect(404).json["detail"],
+        "plan not found"
+    );
+    billing.plan("GOLD", "99.00", &["*"], 1).await;
+    billing.webhook(&activation).await.expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("GOLD".into(), "ACTIVE".into()));
+}
+
+#[tokio::test]
+async fn a_cancellation_entitles_until_the_period_ends() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    billing.webhook(&canceled(&id)).await.expect(200);
+    let answer = billing
+        .service
+        .get(&ada.token, &format!("/billing/subscription/{}", ada.id))
+        .await
+        .expect(200);
+    let expected =
+        json!({"plan_code": "PREMIUM", "status": "ACTIVE", "renew_at": "", "ends_at": "2026-02-06T12:00:00Z"});
+    assert_eq!(answer.json, expected);
+    billing.advance_days(30);
+    subscriptions::end_due(&billing.db, billing.now()).await.unwrap();
+    assert_eq!(billing.entitled(&ada, "roadmap.regenerate").await, Ok(()));
+    assert_eq!(billing.published("SubscriptionCanceled").await, Vec::<Value>::new());
+
+    billing.advance_days(1);
+    let reason = billing.entitled(&ada, "roadmap.regenerate").await.unwrap_err();
+    assert!(
+        reason.starts_with("the subscription to PREMIUM ended on 2026-02-06"),
+        "{reason}"
+    );
+    subscriptions::end_due(&billing.db, billing.now()).await.unwrap();
+    let ended = billing.published("SubscriptionCanceled").await;
+    assert_eq!(
+        (&ended[0]["canceled_at"], &ended[0]["mrr_usd"]),
+        (&json!("2026-02-06T12:00:00Z"), &json!("29.00"))
+    );
+    let status: String = sqlx::query_scalar("select status from subscriptions")
+        .fetch_one(&billing.db.admin)
+        .await
+        .unwrap();
+    assert_eq!(status, "CANCELED");
+}
+
+#[tokio::test]
+async fn a_cancellation_may_be_at_once() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let mut at_once = canceled(&id);
+    at_once["payload"]["at_period_end"] = json!(false);
+    billing.webhook(&at_once).await.expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
+    assert_eq!(billing.published("SubscriptionCanceled").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_extends_bills_and_withdraws_a_cancellation() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    billing.webhook(&canceled(&id)).await.expect(200);
+    billing.webhook(&renewed(&id, "2026-03-06T12:00:00Z")).await.expect(200);
+    let event = json!({"subscription_id": id, "user_id": ada.id, "plan_code": "PREMIUM",
+        "current_period_end": "2026-03-06T12:00:00Z", "mrr_usd": "29.00"});
+    assert_eq!(billing.published("SubscriptionRenewed").await, [event]);
+    assert_eq!(billing.invoices().await.len(), 2);
+    billing.advance_days(58);
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
+    billing.advance_days(1);
+    assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
+    // Word of the next renewal comes late and brings it back.
+    billing.webhook(&renewed(&id, "2026-04-06T12:00:00Z")).await.expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
+}
+
+#[tokio::test]
+async fn a_renewal_does_not_bring_one_back_beside_another() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let first = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let mut at_once = canceled(&first);
+    at_once["payload"]["at_period_end"] = json!(false);
+    billing.webhook(&at_once).await.expect(200);
+    billing.activate(&ada, "ENTERPRISE", "ACTIVE").await;
+    let renewal = renewed(&first, "2026-04-06T12:00:00Z");
+    assert_eq!(
+        billing.webhook(&renewal).await.expect(409).json["code"],
+        "already_active"
+    );
+    assert_eq!(billing.subscription(&ada).await.0, "ENTERPRISE");
+}
+
+#[tokio::test]
+async fn an_older_webhook_never_undoes_a_newer_one() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let minutes = |n: i64| billing.now() - TimeDelta::minutes(n);
+    let period = |until: &str| json!({"subscription_id": id, "current_period_end": until});
+    let by_id = json!({"subscription_id": id});
+    let payment = json!({"subscription_id": id, "amount_usd": "29.00"});
+    for (event_type, at, payload) in [
+        ("subscription.renewed", minutes(10), period("2026-04-01T00:00:00Z")),
+        ("subscription.canceled", minutes(20), by_id),
+        ("subscription.renewed", minutes(30), period("2026-03-01T00:00:00Z")),
+        ("invoice.payment_failed", minutes(40), payment),
+    ] {
+        billing.webhook(&hook_at(event_type, at, &payload)).await.expect(200);
+    }
+    let answer = billing
+        .service
+        .get(&ada.token, &format!("/billing/subscription/{}", ada.id))
+        .await
+        .expect(200);
+    let expected =
+        json!({"plan_code": "PREMIUM", "status": "ACTIVE", "renew_at": "2026-04-01T00:00:00Z", "ends_at": ""});
+    assert_eq!(answer.json, expected);
+    assert_eq!(billing.published("SubscriptionRenewed").await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_old_activation_does_not_revive_what_was_canceled_since() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let payload = json!({"user_id": ada.id, "tenant_id": ada.tenant_id, "plan_code": "PREMIUM"});
+    let minutes = |n: i64| billing.now() - TimeDelta::minutes(n);
+    billing
+        .webhook(&hook_at("subscription.activated", minutes(30), &payload))
+        .await
+        .expect(200);
+    let id: Uuid = sqlx::query_scalar("select id from subscriptions")
+        .fetch_one(&billing.db.admin)
+        .await
+        .unwrap();
+    let at_once = json!({"subscription_id": id, "at_period_end": false});
+    billing
+        .webhook(&hook_at("subscription.canceled", minutes(10), &at_once))
+        .await
+        .expect(200);
+    billing
+        .webhook(&hook_at("subscription.activated", minutes(20), &payload))
+        .await
+        .expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
+    billing
+        .webhook(&hook_at("subscription.activated", minutes(5), &payload))
+        .await
+        .expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
+}
+
+#[tokio::test]
+async fn an_activation_of_another_plan_switches() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    billing.webhook(&activated(&ada, "PREMIUM")).await.expect(200);
+    billing.webhook(&activated(&ada, "PREMIUM")).await.expect(200);
+    assert_eq!(
+        billing.db.event_types().await,
+        ["SubscriptionActivated"],
+        "the same plan again is no news"
+    );
+    billing.advance_days(10);
+    billing.webhook(&activated(&ada, "ENTERPRISE")).await.expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("ENTERPRISE".into(), "ACTIVE".into()));
+    let events = billing.published("SubscriptionActivated").await;
+    assert_eq!(events[0]["subscription_id"], events[1]["subscription_id"]);
+    assert_eq!(events[1]["plan_code"], "ENTERPRISE");
+    let amounts: Vec<_> = billing.invoices().await.into_iter().map(|(_, amount)| amount).collect();
+    assert_eq!(amounts, ["29.00", "299.00"]);
+}
+
+#[tokio::test]
+async fn a_failed_payment_is_past_due_until_it_is_made_good() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let reference: String = sqlx::query_scalar("select external_invoice_ref from invoices")
+        .fetch_one(&billing.db.admin)
+        .await
+        .unwrap();
+    let by_reference = json!({"invoice_ref": reference});
+    billing
+        .webhook(&hook("invoice.payment_failed", &by_reference))
+        .await
+        .expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "PAST_DUE".into()));
+    assert_eq!(billing.entitled(&ada, "roadmap.regenerate").await, Ok(()));
+    billing.clock.advance(TimeDelta::hours(1));
+    for _ in 0..2 {
+        billing.webhook(&hook("invoice.paid", &by_reference)).await.expect(200);
+    }
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
+    assert_eq!(billing.invoices().await, [("PAID".to_owned(), "29.00".to_owned())]);
+    let paid = billing.published("InvoicePaid").await;
+    assert_eq!(paid.len(), 1);
+    assert_eq!(
+        (&paid[0]["amount_usd"], &paid[0]["paid_at"]),
+        (&json!("29.00"), &json!("2026-01-06T13:00:00Z"))
+    );
+}
+
+#[tokio::test]
+async fn a_payment_without_a_reference_settles_what_is_open_or_makes_an_invoice() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "TRIAL").await;
+    let payment = json!({"subscription_id": id, "amount_usd": 29});
+    billing.webhook(&hook("invoice.paid", &payment)).await.expect(200);
+    assert_eq!(
+        billing.subscription(&ada).await,
+        ("PREMIUM".into(), "ACTIVE".into()),
+        "a paid trial is none"
+    );
+    billing.webhook(&renewed(&id, "2026-03-06T12:00:00Z")).await.expect(200);
+    billing.webhook(&hook("invoice.paid", &payment)).await.expect(200);
+    assert_eq!(
+        billing.invoices().await,
+        vec![("PAID".to_owned(), "29.00".to_owned()); 2]
+    );
+    let activations = billing.published("SubscriptionActivated").await;
+    let statuses: Vec<_> = activations
+        .iter()
+        .map(|event| event["status"].as_str().unwrap())
+        .collect();
+    assert_eq!(statuses, ["TRIAL", "ACTIVE"]);
+}
+
+#[tokio::test]
+async fn an_organization_is_activated_by_webhook() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let organization = id();
+    let payload = json!({"organization_id": organization, "tenant_id": ada.tenant_id, "plan_code": "ENTERPRISE"});
+    billing
+        .webhook(&hook("subscription.activated", &payload))
+        .await
+        .expect(200);
+    assert_eq!(billing.subscription(&ada).await, ("ENTERPRISE".into(), "ACTIVE".into()));
+    let elsewhere = json!({"organization_id": organization, "tenant_id": id(), "plan_code": "PREMIUM"});
+    billing
+        .webhook(&hook("subscription.activated", &elsewhere))
+        .await
+        .expect(404);
+    assert_eq!(billing.subscription(&ada).await.0, "ENTERPRISE");
+}
+
+#[tokio::test]
+async fn unknown_references_are_not_found() {
+    let (ada, bob) = (TestUser::student(), TestUser::new(id(), &[Role::Student]));
+    let billing = Billing::start(&[&ada, &bob]).await;
+    let nobody = id();
+    for (event_type, payload) in [
+        (
+            "subscription.activated",
+            json!({"user_id": nobody, "tenant_id": ada.tenant_id, "plan_code": "PREMIUM"}),
+        ),
+        (
+            "subscription.activated",
+            json!({"user_id": ada.id, "tenant_id": bob.tenant_id, "plan_code": "PREMIUM"}),
+        ),
+        (
+            "subscription.activated",
+            json!({"user_id": ada.id, "tenant_id": ada.tenant_id, "plan_code": "GOLD"}),
+        ),
+        (
+            "subscription.renewed",
+            json!({"subscription_id": nobody, "current_period_end": "2026-03-01T00:00:00Z"}),
+        ),
+        ("subscription.canceled", json!({"subscription_id": nobody})),
+        ("invoice.paid", json!({"invoice_ref": "in_unknown"})),
+        ("invoice.paid", json!({"subscription_id": nobody, "amount_usd": "1.00"})),
+        ("invoice.payment_failed", json!({"invoice_ref": "in_unknown"})),
+    ] {
+        let answer = billing.webhook(&hook(event_type, &payload)).await;
+        assert_eq!(answer.status, 404, "{event_type} {payload}: {}", answer.text);
+    }
+    assert_eq!(billing.count("webhook_events").await, 0);
+    assert!(billing.db.outbox().await.is_empty());
+}
+
+#[tokio::test]
+async fn bad_input_is_named_and_changes_nothing() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    let typed = |event_type: &str, payload: Value| json!({"eventType": event_type, "payload": payload});
+    for (body, field) in [
+        (
+            typed("subscription.paused", json!({"subscription_id": id})),
+            "eventType",
+        ),
+        (json!({"payload": {}}), "eventType"),
+        (json!({"eventType": "subscription.canceled"}), "payload"),
+        (typed("subscription.canceled", json!([id])), "payload"),
+        (typed("subscription.canceled", json!({})), "payload.subscription_id"),
+        (
+            typed("subscription.canceled", json!({"subscription_id": "42"})),
+            "payload.subscription_id",
+        ),
+        (
+            typed("subscription.renewed", json!({"subscription_id": id})),
+            "payload.current_period_end",
+        ),
+        (
+            typed(
+                "subscription.renewed",
+                json!({"subscription_id": id, "current_period_end": "soon"}),
+            ),
+            "payload.current_period_end",
+        ),
+        (
+            typed(
+                "subscription.activated",
+                json!({"tenant_id": ada.tenant_id, "plan_code": "PREMIUM"}),
+            ),
+            "payload.user_id",
+        ),
+        (
+            typed(
+                "subscription.activated",
+                json!({"user_id": ada.id, "plan_code": "PREMIUM"}),
+            ),
+            "payload.tenant_id",
+        ),
+        (typed("invoice.paid", json!({})), "payload.invoice_ref"),
+        (
+            typed("invoice.paid", json!({"subscription_id": id})),
+            "payload.amount_usd",
+        ),
+        (
+            typed("invoice.paid", json!({"subscription_id": id, "amount_usd": -1})),
+            "payload.amount_usd",
+        ),
+        (
+            typed("invoice.paid", json!({"subscription_id": id, "amount_usd": "1.234"})),
+            "payload.amount_usd",
+        ),
+        (
+            json!({"eventType": "subscription.canceled", "payload": {"subscription_id": id}, "eventId": ""}),
+            "eventId",
+        ),
+        (
+            json!({"eventType": "subscription.canceled", "payload": {"subscription_id": id}, "occurredAt": "now"}),
+            "occurredAt",
+        ),
+        (
+            json!({"eventType": "subscription.canceled", "payload": {"subscription_id": id}, "signed": true}),
+            "signed",
+        ),
+        (json!("subscription.canceled"), "body"),
+    ] {
+        let answer = billing.webhook(&body).await.expect(400);
+        assert_eq!(answer.fields(), [field], "{}", answer.text);
+    }
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
+    assert_eq!(billing.count("webhook_events").await, 0);
+}
