@@ -154,7 +154,11 @@ pub(super) fn from_text<'a>(catalog: &'a Catalog, text: &str) -> Option<Target<'
     let words = words(text);
     let hit = catalog.role_hit(&words);
     let covered = hit.as_ref().map(|(_, hit)| *hit);
-    let context = if words.len() <= TITLE_LENGTH { Context::List } else { Context::Title };
+    let context = if words.len() <= TITLE_LENGTH {
+        Context::List
+    } else {
+        Context::Title
+    };
     let named_skills: Vec<SkillId> = catalog
         .skill_hits(&words, context)
         .into_iter()

@@ -1,0 +1,170 @@
+//! `/ai`: flows, the mentor, usage.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::sse::{Event, KeepAlive, Sse},
+    routing::{get, post},
+};
+use careeros_shared::{
+    Result,
+    error::Error,
+    extract::{self, Path, UserContext},
+    grpc::Transport,
+    proto::aicore::{
+        ChatMentorChunk, ChatMentorRequest, ChatMentorResponse, ChatMessage, ExecuteFlowRequest, ExecuteFlowResponse,
+        GetFlowUsageRequest, GetFlowUsageResponse, ListFlowsRequest, ai_core_service_client::AiCoreServiceClient,
+        chat_mentor_chunk::Kind,
+    },
+};
+use futures::{Stream, StreamExt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, value::RawValue};
+use tonic::Status;
+
+type Client = AiCoreServiceClient<Transport>;
+
+/// The routes, answered by the AI core behind `transport`.
+pub fn routes(transport: Transport) -> Router {
+    Router::new()
+        .route("/ai/flows", get(list_flows))
+        .route("/ai/flows/execute", post(execute_flow))
+        .route("/ai/chat", post(chat))
+        .route("/ai/chat/stream", post(stream_chat))
+        .route("/ai/usage/{user_id}", get(get_usage))
+        .with_state(Client::new(transport))
+}
+
+/// A flow to carry out; without a version its newest.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecuteFlow {
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    tenant_id: String,
+    flow_name: String,
+    #[serde(default)]
+    flow_version: Option<String>,
+    input: Value,
+}
+
+/// A conversation with the mentor; the last message is the one to answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Chat {
+    #[serde(default)]
+    user_id: String,
+    #[serde(default)]
+    tenant_id: String,
+    #[serde(default)]
+    mode: String,
+    messages: Vec<Turn>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    role: String,
+    content: String,
+}
+
+impl From<Chat> for ChatMentorRequest {
+    fn from(chat: Chat) -> Self {
+        let message = |turn: Turn| ChatMessage { role: turn.role, content: turn.content };
+        Self {
+            meta: None,
+            user_id: chat.user_id,
+            tenant_id: chat.tenant_id,
+            mode: chat.mode,
+            messages: chat.messages.into_iter().map(message).collect(),
+        }
+    }
+}
+
+/// The registry.
+#[derive(Debug, Serialize)]
+pub struct FlowList {
+    items: Vec<FlowView>,
+}
+
+/// A flow of the registry with its JSON Schemas (2020-12).
+#[derive(Debug, Serialize)]
+pub struct FlowView {
+    flow_name: String,
+    flow_version: String,
+    input_schema: Box<RawValue>,
+    output_schema: Box<RawValue>,
+}
+
+async fn list_flows(State(mut client): State<Client>, UserContext(context): UserContext) -> Result<Json<FlowList>> {
+    let answer = client.list_flows(context.request(ListFlowsRequest { meta: None })).await?.into_inner();
+    let view = |flow: careeros_shared::proto::aicore::Flow| {
+        Ok(FlowView {
+            flow_name: flow.flow_name,
+            flow_version: flow.flow_version,
+            input_schema: RawValue::from_string(flow.input_schema_json).map_err(Error::internal)?,
+            output_schema: RawValue::from_string(flow.output_schema_json).map_err(Error::internal)?,
+        })
+    };
+    Ok(Json(FlowList { items: answer.items.into_iter().map(view).collect::<Result<_>>()? }))
+}
+
+async fn execute_flow(
+    State(mut client): State<Client>,
+    UserContext(context): UserContext,
+    extract::Json(body): extract::Json<ExecuteFlow>,
+) -> Result<Json<ExecuteFlowResponse>> {
+    let request = ExecuteFlowRequest {
+        meta: None,
+        flow_name: body.flow_name,
+        flow_version: body.flow_version.unwrap_or_default(),
+        input_json: body.input.to_string(),
+        user_id: body.user_id,
+        tenant_id: body.tenant_id,
+    };
+    Ok(Json(client.execute_flow(context.request(request)).await?.into_inner()))
+}
+
+async fn chat(
+    State(mut client): State<Client>,
+    UserContext(context): UserContext,
+    extract::Json(body): extract::Json<Chat>,
+) -> Result<Json<ChatMentorResponse>> {
+    Ok(Json(client.chat_mentor(context.request(body.into())).await?.into_inner()))
+}
+
+/// The answer as server-sent events: `delta` with `{"text"}` as often as needed, then `done` with what `/ai/chat`
+/// answers, or `error` with what went wrong.
+async fn stream_chat(
+    State(mut client): State<Client>,
+    UserContext(context): UserContext,
+    extract::Json(body): extract::Json<Chat>,
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>> {
+    let chunks = client.stream_chat_mentor(context.request(body.into())).await?.into_inner();
+    let events = chunks.filter_map(async |chunk| event(chunk).transpose());
+    Ok(Sse::new(events).keep_alive(KeepAlive::default()))
+}
+
+fn event(chunk: Result<ChatMentorChunk, Status>) -> Result<Option<Event>, axum::Error> {
+    match chunk.map(|chunk| chunk.kind) {
+        Ok(Some(Kind::Delta(text))) => Event::default().event("delta").json_data(json!({ "text": text })).map(Some),
+        Ok(Some(Kind::Done(answer))) => Event::default().event("done").json_data(answer).map(Some),
+        Ok(None) => Ok(None),
+        Err(status) => {
+            let error = Error::from(status);
+            let data = json!({ "code": error.code(), "detail": error.message() });
+            Event::default().event("error").json_data(data).map(Some)
+        }
+    }
+}
+
+async fn get_usage(
+    State(mut client): State<Client>,
+    UserContext(context): UserContext,
+    Path(user_id): Path<String>,
+) -> Result<Json<GetFlowUsageResponse>> {
+    let request = GetFlowUsageRequest { meta: None, user_id };
+    Ok(Json(client.get_flow_usage(context.request(request)).await?.into_inner()))
+}
