@@ -1,10 +1,10 @@
 //! Compiles `proto/` with protox, a protobuf compiler in Rust, so that a build needs no `protoc`.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fs, path::Path};
 
 use prost::Message as _;
 
-/// Messages whose REST form is camelCase; all others are snake_case as in the contract.
+/// Messages whose REST form is camelCase; all others are `snake_case` as in the contract.
 const CAMEL_CASE: [&str; 7] = [
     ".careeros.auth.v1.TokenPair",
     ".careeros.auth.v1.RegisterResponse",
@@ -16,14 +16,25 @@ const CAMEL_CASE: [&str; 7] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     println!("cargo:rerun-if-changed=../../migrations/shared");
-    let files: Vec<_> = ["common", "auth", "userprofile", "aicore", "roadmap", "lms", "edutracker", "billing", "analytics"]
-        .map(|area| root.join(format!("careeros/{area}/v1/{area}.proto")))
-        .into();
+    let files: Vec<_> = [
+        "common",
+        "auth",
+        "userprofile",
+        "aicore",
+        "roadmap",
+        "lms",
+        "edutracker",
+        "billing",
+        "analytics",
+    ]
+    .map(|area| root.join(format!("careeros/{area}/v1/{area}.proto")))
+    .into();
     let descriptors = protox::compile(&files, [&root])?;
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
+    fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
 
     let mut config = tonic_prost_build::Config::new();
     config.bytes(["."]);

@@ -71,8 +71,12 @@ impl<H: Handler> Runner<H> {
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             if let Err(error) = self.consume(&shutdown).await {
-                tracing::warn!(service = self.service, kafka.group = self.consumer.group,
-                    error = format!("{error:#}"), "the consumer starts again");
+                tracing::warn!(
+                    service = self.service,
+                    kafka.group = self.consumer.group,
+                    error = format!("{error:#}"),
+                    "the consumer starts again"
+                );
             }
             pause(Duration::from_secs(1), &shutdown).await;
         }
@@ -142,14 +146,14 @@ impl<H: Handler> Runner<H> {
                 Ok(Err(error)) => error,
                 Err(_) => Error::internal(anyhow::anyhow!("the handler panicked")),
             };
-            if !error.is_transient() {
+            if error.is_transient() {
+                tracing::warn!(service = self.service, kafka.group = self.consumer.group, error = %error,
+                    "a batch waits until what it needs is back");
+            } else {
                 failures += 1;
                 if failures >= tries {
                     return Some(Err(error));
                 }
-            } else {
-                tracing::warn!(service = self.service, kafka.group = self.consumer.group, error = %error,
-                    "a batch waits until what it needs is back");
             }
             pause(wait, shutdown).await;
             if shutdown.is_cancelled() {
@@ -177,7 +181,11 @@ impl<H: Handler> Runner<H> {
         .await?;
         let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
         let duplicates = events.len() - fresh.len();
-        let new: Vec<Envelope> = events.iter().filter(|event| fresh.remove(&event.event_id)).cloned().collect();
+        let new: Vec<Envelope> = events
+            .iter()
+            .filter(|event| fresh.remove(&event.event_id))
+            .cloned()
+            .collect();
         if !new.is_empty() {
             self.consumer.handler.apply(&mut tx, &new).await?;
         }
@@ -201,10 +209,18 @@ impl<H: Handler> Runner<H> {
             kafka.partition = message.partition(), kafka.offset = message.offset(), error = %error,
             "a record goes to its dead-letter topic");
         if let Err(error) = self.kafka.ensure_topics(std::slice::from_ref(&topic)).await {
-            tracing::warn!(error = format!("{error:#}"), kafka.topic = topic, "the topic could not be made");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                kafka.topic = topic,
+                "the topic could not be made"
+            );
         }
-        while let Err((failure, _)) =
-            producer.send(dead_letter(&topic, message, self.consumer.group, error), Duration::from_secs(5)).await
+        while let Err((failure, _)) = producer
+            .send(
+                dead_letter(&topic, message, self.consumer.group, error),
+                Duration::from_secs(5),
+            )
+            .await
         {
             tracing::warn!(error = %failure, kafka.topic = topic, "the dead-letter topic does not take the record yet");
             pause(Duration::from_secs(1), shutdown).await;
@@ -219,7 +235,12 @@ impl<H: Handler> Runner<H> {
 }
 
 /// The record as it was, with its origin and error in the headers.
-fn dead_letter<'a>(topic: &'a str, message: &'a OwnedMessage, group: &str, error: &Error) -> FutureRecord<'a, [u8], [u8]> {
+fn dead_letter<'a>(
+    topic: &'a str,
+    message: &'a OwnedMessage,
+    group: &str,
+    error: &Error,
+) -> FutureRecord<'a, [u8], [u8]> {
     let mut headers = OwnedHeaders::new();
     if let Some(original) = message.headers() {
         for header in original.iter() {
@@ -234,7 +255,10 @@ fn dead_letter<'a>(topic: &'a str, message: &'a OwnedMessage, group: &str, error
         ("dlq.group", group),
         ("dlq.error", &error.to_string()),
     ] {
-        headers = headers.insert(Header { key, value: Some(value) });
+        headers = headers.insert(Header {
+            key,
+            value: Some(value),
+        });
     }
     FutureRecord::to(topic)
         .key(message.key().unwrap_or_default())

@@ -26,15 +26,21 @@ impl Correlation {
     /// Takes both from `headers`; makes what is missing or malformed.
     pub fn from_headers(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let id = text(&CORRELATION_ID).filter(|id| is_correlation_id(id)).map_or_else(|| new_id(now), str::to_owned);
-        let traceparent =
-            text(&TRACEPARENT).filter(|t| is_traceparent(t)).map_or_else(|| new_traceparent(now), str::to_owned);
+        let id = text(&CORRELATION_ID)
+            .filter(|id| is_correlation_id(id))
+            .map_or_else(|| new_id(now), str::to_owned);
+        let traceparent = text(&TRACEPARENT)
+            .filter(|t| is_traceparent(t))
+            .map_or_else(|| new_traceparent(now), str::to_owned);
         Self { id, traceparent }
     }
 
     /// One for work that no request caused.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self { id: new_id(now), traceparent: new_traceparent(now) }
+        Self {
+            id: new_id(now),
+            traceparent: new_traceparent(now),
+        }
     }
 
     /// Writes both into `headers`.
@@ -64,7 +70,7 @@ fn new_id(now: DateTime<Utc>) -> String {
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>; a random UUID is 16 bytes of trace id.
 fn new_traceparent(now: DateTime<Utc>) -> String {
     let trace = crate::id::new(now).as_u128();
-    let span = (crate::id::new(now).as_u128() & u128::from(u64::MAX)) as u64 | 1;
+    let (_, span) = crate::id::new(now).as_u64_pair();
     format!("00-{trace:032x}-{span:016x}-01")
 }
 
@@ -76,7 +82,9 @@ fn is_correlation_id(id: &str) -> bool {
 fn is_traceparent(value: &str) -> bool {
     let mut parts = value.split('-');
     let mut hex = |length: usize| {
-        parts.next().filter(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
+        parts
+            .next()
+            .filter(|p| p.len() == length && p.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
     };
     let (version, trace, span, flags) = (hex(2), hex(32), hex(16), hex(2));
     version == Some("00")

@@ -44,15 +44,17 @@ impl Db {
         let options = options
             .application_name(name)
             // A lost lock or a runaway query must not hold a request beyond its deadline.
-            .options([("statement_timeout", "10s"), ("lock_timeout", "5s"), ("idle_in_transaction_session_timeout", "30s")]);
+            .options([
+                ("statement_timeout", "10s"),
+                ("lock_timeout", "5s"),
+                ("idle_in_transaction_session_timeout", "30s"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(Duration::from_secs(3))
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    Ok(meta.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok())
-                })
+                Box::pin(async move { Ok(meta.idle_for < TRUSTED_IDLE || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options);
         Ok(Self::new(pool))
@@ -60,7 +62,10 @@ impl Db {
 
     /// Wraps a pool.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, committed: Arc::default() }
+        Self {
+            pool,
+            committed: Arc::default(),
+        }
     }
 
     /// The pool, for statements on tables without tenants and for reads through `app_scope`.
@@ -98,7 +103,11 @@ impl Db {
                 Err(error) => return Err(error.into()),
             }
         };
-        Ok(Tx { tx, committed: Arc::clone(&self.committed), publishes: false })
+        Ok(Tx {
+            inner: tx,
+            committed: Arc::clone(&self.committed),
+            publishes: false,
+        })
     }
 
     /// Wakes the relay after a statement of its own has committed events.
@@ -134,7 +143,12 @@ impl Db {
     /// # Errors
     /// What is wrong and what to do about it.
     pub async fn check(&self, migrations: &'static Migrator) -> std::result::Result<(), String> {
-        let newest = migrations.iter().map(|m| m.version).max().unwrap_or_default();
+        let newest = BACKBONE
+            .iter()
+            .chain(migrations.iter())
+            .map(|m| m.version)
+            .max()
+            .unwrap_or_default();
         let applied: std::result::Result<bool, sqlx::Error> =
             sqlx::query_scalar("select exists (select from _sqlx_migrations where version = $1 and success)")
                 .bind(newest)
@@ -146,7 +160,10 @@ impl Db {
             Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("42P01") => {
                 Err("the database is empty; run scripts/apply-migrations.sh".to_owned())
             }
-            Err(error) => Err(format!("the database does not answer: {}", crate::error::Error::from(error).message())),
+            Err(error) => Err(format!(
+                "the database does not answer: {}",
+                crate::error::Error::from(error).message()
+            )),
         }
     }
 }
@@ -163,7 +180,7 @@ fn is_disconnect(error: &sqlx::Error) -> bool {
 /// A transaction; dropped without [`Tx::commit`] it is rolled back.
 #[derive(Debug)]
 pub struct Tx {
-    tx: Transaction<'static, Postgres>,
+    inner: Transaction<'static, Postgres>,
     committed: Arc<Notify>,
     publishes: bool,
 }
@@ -174,7 +191,7 @@ impl Tx {
     /// # Errors
     /// 503 where the database went away; then nothing of the transaction stays, or all of it.
     pub async fn commit(self) -> Result<()> {
-        self.tx.commit().await?;
+        self.inner.commit().await?;
         if self.publishes {
             self.committed.notify_one();
         }
@@ -186,7 +203,7 @@ impl Tx {
     /// # Errors
     /// 503 where the database is away.
     pub async fn savepoint(&mut self) -> Result<Transaction<'_, Postgres>> {
-        Ok(self.tx.begin().await?)
+        Ok(self.inner.begin().await?)
     }
 
     pub(crate) fn publishes(&mut self) {
@@ -198,12 +215,12 @@ impl Deref for Tx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.tx
+        &self.inner
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.tx
+        &mut self.inner
     }
 }

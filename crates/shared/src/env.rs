@@ -73,7 +73,10 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from `env`.
     pub fn new(env: &'a Env) -> Self {
-        Self { env, problems: Vec::new() }
+        Self {
+            env,
+            problems: Vec::new(),
+        }
     }
 
     /// Notes a problem with the variable `name`.
@@ -112,7 +115,12 @@ impl<'a> Reader<'a> {
 
     /// A time span such as `15m`, `30d`, `90s`, `250ms` or bare seconds.
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
-        self.with(name, default, "a time span such as 250ms, 90s, 15m, 12h or 30d", parse_duration)
+        self.with(
+            name,
+            default,
+            "a time span such as 250ms, 90s, 15m, 12h or 30d",
+            parse_duration,
+        )
     }
 
     /// A secret that is fit for an HTTP header.
@@ -130,7 +138,11 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Where anything was wrong, with everything that was.
     pub fn finish(self) -> Result<(), Problems> {
-        if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Problems(self.problems))
+        }
     }
 }
 
@@ -170,10 +182,10 @@ mod tests {
 
     #[test]
     fn time_spans() {
-        assert_eq!(parse_duration("15m"), Some(Duration::from_secs(900)));
+        assert_eq!(parse_duration("15m"), Some(Duration::from_mins(15)));
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(parse_duration("60"), Some(Duration::from_secs(60)));
-        assert_eq!(parse_duration("30d"), Some(Duration::from_secs(2_592_000)));
+        assert_eq!(parse_duration("61"), Some(Duration::from_secs(61)));
+        assert_eq!(parse_duration("30d"), Some(Duration::from_hours(720)));
         assert_eq!(parse_duration("1 h"), None);
         assert_eq!(parse_duration("m"), None);
     }

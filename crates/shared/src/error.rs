@@ -58,7 +58,10 @@ impl Error {
 
     /// 400: one field is wrong. For several at once see [`crate::validate::Checks`].
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::invalid_fields(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::invalid_fields(vec![FieldError {
+            field: field.into(),
+            message: message.into(),
+        }])
     }
 
     /// 400: these fields are wrong.
@@ -110,8 +113,11 @@ impl Error {
 
     /// 500: a fault of ours; `source` goes to the log alone.
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
-        Self::new(Kind::Internal, "something went wrong on our side; quote the correlation id when you report it")
-            .with_source(source)
+        Self::new(
+            Kind::Internal,
+            "something went wrong on our side; quote the correlation id when you report it",
+        )
+        .with_source(source)
     }
 
     /// The same error with a stable code of its own.
@@ -213,10 +219,11 @@ impl From<sqlx::Error> for Error {
                 }
                 "57014" => Self::new(Kind::Timeout, "the database took too long").with_source(source),
                 // Class 22 is data that PostgreSQL cannot hold, e.g. U+0000 in text or a number out of range.
-                code if code.starts_with("22") => {
-                    Self::new(Kind::Invalid, "a value cannot be stored: check for NUL characters and number ranges")
-                        .with_source(source)
-                }
+                code if code.starts_with("22") => Self::new(
+                    Kind::Invalid,
+                    "a value cannot be stored: check for NUL characters and number ranges",
+                )
+                .with_source(source),
                 _ => Self::internal(source),
             },
             _ => Self::internal(source),
@@ -265,9 +272,18 @@ mod tests {
     #[test]
     fn invalid_fields_are_all_named_in_the_message() {
         let error = Error::invalid_fields(vec![
-            FieldError { field: "email".into(), message: "must be an e-mail address".into() },
-            FieldError { field: "password".into(), message: "must have 8 characters or more".into() },
+            FieldError {
+                field: "email".into(),
+                message: "must be an e-mail address".into(),
+            },
+            FieldError {
+                field: "password".into(),
+                message: "must have 8 characters or more".into(),
+            },
         ]);
-        assert_eq!(error.message(), "email: must be an e-mail address; password: must have 8 characters or more");
+        assert_eq!(
+            error.message(),
+            "email: must be an e-mail address; password: must have 8 characters or more"
+        );
     }
 }

@@ -88,7 +88,10 @@ impl Envelope {
     pub fn payload<E: Event>(&self) -> Result<E> {
         if !self.is::<E>() {
             let (found, version) = (&self.event_type, self.event_version);
-            return Err(Error::invalid("event_type", format!("is {found} version {version}, not {} version 1", E::TYPE)));
+            return Err(Error::invalid(
+                "event_type",
+                format!("is {found} version {version}, not {} version 1", E::TYPE),
+            ));
         }
         E::deserialize(&self.payload)
             .map_err(|error| Error::invalid("payload", format!("is no valid {}: {error}", E::TYPE)))
@@ -107,7 +110,10 @@ impl Envelope {
     /// # Errors
     /// 400 where it is not a UUID.
     pub fn user(&self) -> Result<Option<Uuid>> {
-        self.user_id.as_deref().map(|id| crate::id::parse("user_id", id)).transpose()
+        self.user_id
+            .as_deref()
+            .map(|id| crate::id::parse("user_id", id))
+            .transpose()
     }
 }
 
@@ -153,7 +159,15 @@ mod tests {
             "occurred_at": "2026-01-02T03:04:05Z", "source": "auth-service", "tenant_id": Uuid::nil(), "payload": {}
         });
         assert!(Envelope::parse(valid.to_string().as_bytes()).is_ok());
-        for field in ["event_id", "event_type", "event_version", "occurred_at", "source", "tenant_id", "payload"] {
+        for field in [
+            "event_id",
+            "event_type",
+            "event_version",
+            "occurred_at",
+            "source",
+            "tenant_id",
+            "payload",
+        ] {
             let mut without = valid.clone();
             without.as_object_mut().unwrap().remove(field);
             assert!(Envelope::parse(without.to_string().as_bytes()).is_err(), "{field}");

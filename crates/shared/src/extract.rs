@@ -79,14 +79,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
-            |rejection| {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|rejection| {
                 let text = rejection.body_text();
                 let text = text.trim_start_matches("Failed to deserialize query string: ");
                 let field = quoted(text).or_else(|| text.split_once(": ").map(|(path, _)| path));
                 Error::invalid(field.unwrap_or("query"), text)
-            },
-        )
+            })
     }
 }
 
@@ -103,7 +103,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
         let now = edge.clock.now();
         let token = context::bearer(&parts.headers);
         let caller = match token {
-            Some(token) => edge.verifier.verify(token, now).await.map(Caller::User).map_err(Arc::new),
+            Some(token) => edge
+                .verifier
+                .verify(token, now)
+                .await
+                .map(Caller::User)
+                .map_err(Arc::new),
             None => Ok(Caller::Anonymous),
         };
         Ok(Self {
@@ -138,7 +143,9 @@ impl<S: Send + Sync> FromRequestParts<S> for UserContext {
             let tenant = tenant.to_str().ok().and_then(|t| Uuid::try_parse(t).ok());
             let tenant = tenant.ok_or_else(|| Error::invalid("x-tenant-id", "must be a UUID"))?;
             if tenant != user.tenant_id && !user.is(Role::Operator) {
-                return Err(Error::forbidden("x-tenant-id names a tenant that the access token is not for"));
+                return Err(Error::forbidden(
+                    "x-tenant-id names a tenant that the access token is not for",
+                ));
             }
         }
         Ok(Self(context))
@@ -151,7 +158,10 @@ impl<S: Send + Sync> FromRequestParts<S> for UserContext {
 /// 400 naming the field that is unknown, missing, mistyped or nested too deep.
 pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     if depth(body) > DEPTH_LIMIT {
-        return Err(Error::invalid("body", format!("must not nest deeper than {DEPTH_LIMIT} levels")));
+        return Err(Error::invalid(
+            "body",
+            format!("must not nest deeper than {DEPTH_LIMIT} levels"),
+        ));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -213,12 +223,24 @@ fn depth(body: &[u8]) -> usize {
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
         return Ok(());
     }
-    Err(Error::new(Kind::UnsupportedMediaType, "the body must be sent as application/json"))
+    Err(Error::new(
+        Kind::UnsupportedMediaType,
+        "the body must be sent as application/json",
+    ))
 }
 
 #[cfg(test)]
@@ -235,7 +257,9 @@ mod tests {
     }
 
     fn failing_field(body: &str) -> String {
-        parse_json::<Skill>(body.as_bytes()).unwrap_err().fields()[0].field.clone()
+        parse_json::<Skill>(body.as_bytes()).unwrap_err().fields()[0]
+            .field
+            .clone()
     }
 
     #[test]

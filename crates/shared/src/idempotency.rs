@@ -50,7 +50,11 @@ impl Claim {
         .bind(response.encode_to_vec())
         .execute(&mut **tx)
         .await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(in_use()) }
+        if done.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(in_use())
+        }
     }
 
     async fn release(&self, db: &Db) {
@@ -90,13 +94,20 @@ where
     R: Message + Default,
     F: Future<Output = Result<R>>,
 {
-    let Some(key) = &context.idempotency_key else { return work(Claim(None)).await };
+    let Some(key) = &context.idempotency_key else {
+        return work(Claim(None)).await;
+    };
     let scope = match context.caller()? {
         Caller::User(user) => user.id.to_string(),
         Caller::Service => "service".to_owned(),
         Caller::Anonymous => "anonymous".to_owned(),
     };
-    let held = Held { scope, route, key: key.clone(), claim: id::new(context.now) };
+    let held = Held {
+        scope,
+        route,
+        key: key.clone(),
+        claim: id::new(context.now),
+    };
     let hash = Sha256::digest(request.encode_to_vec()).to_vec();
     if let Some(response) = claim(db, &held, &hash, context.now).await? {
         return R::decode(response.as_slice()).map_err(Error::internal);
@@ -165,7 +176,9 @@ fn in_use() -> Error {
 /// # Errors
 /// 503 where the database is away.
 pub(crate) async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<u64> {
-    let done =
-        sqlx::query("delete from idempotency_keys where created_at < $1").bind(now - RETENTION).execute(db.pool()).await?;
+    let done = sqlx::query("delete from idempotency_keys where created_at < $1")
+        .bind(now - RETENTION)
+        .execute(db.pool())
+        .await?;
     Ok(done.rows_affected())
 }

@@ -101,7 +101,8 @@ impl Kafka {
 
     async fn existing_topics(&self) -> anyhow::Result<HashSet<String>> {
         let client: FutureProducer = self.client().create()?;
-        let metadata = tokio::task::spawn_blocking(move || client.client().fetch_metadata(None, Duration::from_secs(5)));
+        let metadata =
+            tokio::task::spawn_blocking(move || client.client().fetch_metadata(None, Duration::from_secs(5)));
         let metadata = metadata.await?.context("the broker did not answer")?;
         Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
@@ -125,7 +126,10 @@ impl Probe {
     pub(crate) async fn check(&self) -> Result<(), String> {
         let producer = self.0.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            producer.client().fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_millis(1500)).map(|_| ())
+            producer
+                .client()
+                .fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_secs(1))
+                .map(|_| ())
         });
         match asked.await {
             Ok(Ok(())) => Ok(()),

@@ -22,7 +22,10 @@ pub struct About {
 
 impl From<crate::directory::Subject> for About {
     fn from(subject: crate::directory::Subject) -> Self {
-        Self { tenant_id: subject.tenant_id, user_id: Some(subject.user_id) }
+        Self {
+            tenant_id: subject.tenant_id,
+            user_id: Some(subject.user_id),
+        }
     }
 }
 
@@ -35,15 +38,17 @@ impl From<crate::directory::Subject> for About {
 /// 503 where the database is away.
 pub async fn publish<E: Event>(tx: &mut Tx, context: &Context, about: impl Into<About>, event: &E) -> Result<()> {
     let row = Row::new(context, about, event)?;
-    sqlx::query("insert into outbox (event_id, topic, key, headers, value, created_at) values ($1, $2, $3, $4, $5, $6)")
-        .bind(row.event_id)
-        .bind(row.topic)
-        .bind(row.key)
-        .bind(row.headers)
-        .bind(row.value)
-        .bind(context.now)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "insert into outbox (event_id, topic, key, headers, value, created_at) values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(row.event_id)
+    .bind(row.topic)
+    .bind(row.key)
+    .bind(row.headers)
+    .bind(row.value)
+    .bind(context.now)
+    .execute(&mut **tx)
+    .await?;
     tx.publishes();
     Ok(())
 }
@@ -120,6 +125,12 @@ impl Row {
             "traceparent": context.correlation.traceparent,
         });
         let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
-        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
+        Ok(Self {
+            event_id: envelope.event_id,
+            topic: E::TOPIC,
+            key,
+            headers,
+            value,
+        })
     }
 }

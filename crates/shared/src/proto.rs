@@ -2,7 +2,7 @@
 
 #![expect(
     missing_docs,
-    clippy::all,
+    clippy::allow_attributes,
     clippy::pedantic,
     unreachable_pub,
     unused_qualifications,

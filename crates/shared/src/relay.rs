@@ -62,8 +62,11 @@ impl Relay {
                 Err(error) if reported => tracing::debug!(error = format!("{error:#}"), "the relay still waits"),
                 Err(error) => {
                     reported = true;
-                    tracing::warn!(service = self.service, error = format!("{error:#}"),
-                        "events wait in the outbox until database and broker are back");
+                    tracing::warn!(
+                        service = self.service,
+                        error = format!("{error:#}"),
+                        "events wait in the outbox until database and broker are back"
+                    );
                 }
             }
             pause(BACKOFF, &shutdown).await;
@@ -73,8 +76,10 @@ impl Relay {
     /// Owns the outbox for as long as nothing fails.
     async fn own(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut connection = self.db.pool().acquire().await?.detach();
-        let owned: bool =
-            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
+        let owned: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+            .bind(LOCK)
+            .fetch_one(&mut connection)
+            .await?;
         if !owned {
             return Ok(());
         }
@@ -113,10 +118,17 @@ impl Relay {
                 .execute(&mut *connection)
                 .await?;
             metrics::counter!("outbox_parked_total", "service" => self.service).increment(1);
-            tracing::error!(service = self.service, outbox.seq = seq, error = error,
-                "the broker refuses an event for good; it is parked in the outbox for an operator");
+            tracing::error!(
+                service = self.service,
+                outbox.seq = seq,
+                error = error,
+                "the broker refuses an event for good; it is parked in the outbox for an operator"
+            );
         }
-        sqlx::query("delete from outbox where seq = any($1)").bind(&outcome.published).execute(connection).await?;
+        sqlx::query("delete from outbox where seq = any($1)")
+            .bind(&outcome.published)
+            .execute(connection)
+            .await?;
         metrics::counter!("outbox_published_total", "service" => self.service)
             .increment(outcome.published.len() as u64);
         match outcome.failure {
@@ -132,9 +144,15 @@ async fn send(producer: &FutureProducer, rows: &[Row]) -> Outcome {
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in rows {
         let headers = row.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
         });
-        let record = FutureRecord::to(&row.topic).key(&row.key).payload(&row.value).headers(headers);
+        let record = FutureRecord::to(&row.topic)
+            .key(&row.key)
+            .payload(&row.value)
+            .headers(headers);
         match producer.send_result(record) {
             Ok(delivery) => deliveries.push((row.seq, delivery)),
             Err((error, _)) if is_permanent(&error) => outcome.refused.push((row.seq, error.to_string())),

@@ -6,13 +6,21 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 ///
 /// `level` is a level or tracing directives (`info,careeros_auth=debug`).
 pub fn init(level: &str, json: bool) {
-    // librdkafka and HTTP/2 talk a lot at their own levels.
-    let directives = format!("{level},librdkafka=error,rdkafka=error,h2=warn,hyper=warn,tower=warn,sqlx=warn");
+    // librdkafka repeats an outage every second, which readiness and the relay report once; HTTP/2 talks a lot.
+    let directives = format!("{level},librdkafka=off,rdkafka=off,h2=warn,hyper=warn,tower=warn,sqlx=warn");
     let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let lines = fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if json {
-        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
+        registry
+            .with(
+                lines
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_span_list(false),
+            )
+            .try_init()
     } else {
         registry.with(lines.compact().with_target(false)).try_init()
     };

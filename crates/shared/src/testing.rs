@@ -2,7 +2,12 @@
 //!
 //! The servers come from `TEST_DATABASE_URL` (a superuser's) and `TEST_KAFKA_BROKERS`; `scripts/test.sh` starts both.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::missing_panics_doc, reason = "a test that cannot be set up has to fail")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot be set up has to fail"
+)]
 
 use std::time::Duration;
 
@@ -31,6 +36,11 @@ pub fn start() -> DateTime<Utc> {
     DateTime::from_timestamp(1_767_700_800, 0).expect("a valid time")
 }
 
+/// A new id; tests need no more of it than that it is their own.
+pub fn id() -> Uuid {
+    crate::id::new(Clock::system().now())
+}
+
 /// A clock that stands at [`start`] until the test moves it.
 pub fn clock() -> Clock {
     Clock::manual(start())
@@ -43,7 +53,10 @@ pub fn directory(users: &[&TestUser]) -> Directory {
 
 /// The value of an environment variable that `scripts/test.sh` sets.
 pub(crate) fn variable(name: &str) -> String {
-    #[expect(clippy::disallowed_methods, reason = "tests are configured by the script that runs them")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests are configured by the script that runs them"
+    )]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run the tests by scripts/test.sh"))
 }
 
@@ -65,8 +78,19 @@ pub fn envelope<E: Event>(tenant_id: Uuid, user_id: Option<Uuid>, occurred_at: D
 
 /// Applies `events` as the runner applies a batch: in one transaction with the inbox.
 pub async fn deliver<H: Handler>(db: &Db, group: &'static str, handler: H, events: &[Envelope]) -> crate::Result<()> {
-    let consumer = Consumer { group, topics: &[], handler };
-    Runner { service: "test-service", consumer, db: db.clone(), kafka: kafka_of("localhost:1") }.apply(events).await
+    let consumer = Consumer {
+        group,
+        topics: &[],
+        handler,
+    };
+    Runner {
+        service: "test-service",
+        consumer,
+        db: db.clone(),
+        kafka: kafka_of("localhost:1"),
+    }
+    .apply(events)
+    .await
 }
 
 /// The broker of the test run.

@@ -46,7 +46,10 @@ impl From<Status> for Error {
             error.0.fields = bad
                 .field_violations
                 .iter()
-                .map(|v| FieldError { field: v.field.clone(), message: v.description.clone() })
+                .map(|v| FieldError {
+                    field: v.field.clone(),
+                    message: v.description.clone(),
+                })
                 .collect();
         }
         error.0.retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
@@ -86,7 +89,10 @@ mod tests {
         let received = Error::from(Status::from(Error::not_entitled("the monthly quota is spent")));
         assert_eq!((received.kind(), received.code()), (Kind::Forbidden, NOT_ENTITLED));
 
-        let received = Error::from(Status::from(Error::too_many_requests("slow down", Duration::from_secs(7))));
+        let received = Error::from(Status::from(Error::too_many_requests(
+            "slow down",
+            Duration::from_secs(7),
+        )));
         assert_eq!(received.retry_after(), Some(Duration::from_secs(7)));
     }
 

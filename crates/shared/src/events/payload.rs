@@ -64,7 +64,12 @@ pub struct ProfileUpdated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
 }
-event!(ProfileUpdated, "ProfileUpdated", "profile.profile-updated", "user-profile-service");
+event!(
+    ProfileUpdated,
+    "ProfileUpdated",
+    "profile.profile-updated",
+    "user-profile-service"
+);
 
 /// A user's proficiency in a skill is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +79,12 @@ pub struct SkillsUpdated {
     pub skill_key: String,
     pub proficiency: f64,
 }
-event!(SkillsUpdated, "SkillsUpdated", "profile.skills-updated", "user-profile-service");
+event!(
+    SkillsUpdated,
+    "SkillsUpdated",
+    "profile.skills-updated",
+    "user-profile-service"
+);
 
 /// A user has uploaded a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +96,12 @@ pub struct DocumentUploaded {
     pub mime_type: String,
     pub size_bytes: i64,
 }
-event!(DocumentUploaded, "DocumentUploaded", "profile.document-uploaded", "user-profile-service");
+event!(
+    DocumentUploaded,
+    "DocumentUploaded",
+    "profile.document-uploaded",
+    "user-profile-service"
+);
 
 /// An AI flow has run; the event carries the user in its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,7 +120,12 @@ pub struct AiFlowExecuted {
     #[serde(with = "rust_decimal::serde::float")]
     pub total_cost_usd: Decimal,
 }
-event!(AiFlowExecuted, "AIFlowExecuted", "ai.ai-flow-executed", "ai-core-service");
+event!(
+    AiFlowExecuted,
+    "AIFlowExecuted",
+    "ai.ai-flow-executed",
+    "ai-core-service"
+);
 
 /// What a user lacks for a role, in the order to learn it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,7 +135,12 @@ pub struct SkillGapAnalyzed {
     pub missing_skills: Vec<String>,
     pub priority_order: Vec<String>,
 }
-event!(SkillGapAnalyzed, "SkillGapAnalyzed", "ai.skill-gap-analyzed", "ai-core-service");
+event!(
+    SkillGapAnalyzed,
+    "SkillGapAnalyzed",
+    "ai.skill-gap-analyzed",
+    "ai-core-service"
+);
 
 /// A roadmap has been proposed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -125,7 +150,12 @@ pub struct RoadmapDraftGenerated {
     pub stages: Vec<String>,
     pub timeline_weeks: i32,
 }
-event!(RoadmapDraftGenerated, "RoadmapDraftGenerated", "ai.roadmap-draft-generated", "ai-core-service");
+event!(
+    RoadmapDraftGenerated,
+    "RoadmapDraftGenerated",
+    "ai.roadmap-draft-generated",
+    "ai-core-service"
+);
 
 /// One attempt at a model provider has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +171,12 @@ pub struct ModelCallCompleted {
     #[serde(with = "rust_decimal::serde::str")]
     pub cost_usd: Decimal,
 }
-event!(ModelCallCompleted, "ModelCallCompleted", "ai.model-call-completed", "ai-core-service");
+event!(
+    ModelCallCompleted,
+    "ModelCallCompleted",
+    "ai.model-call-completed",
+    "ai-core-service"
+);
 
 /// A roadmap exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,7 +188,13 @@ pub struct RoadmapCreated {
     pub goal_key: String,
     pub version: u32,
 }
-event!(RoadmapCreated, "RoadmapCreated", "roadmap.roadmap-created", "roadmap-service", roadmap_id);
+event!(
+    RoadmapCreated,
+    "RoadmapCreated",
+    "roadmap.roadmap-created",
+    "roadmap-service",
+    roadmap_id
+);
 
 /// A roadmap has changed in the way that `change` names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,7 +205,13 @@ pub struct RoadmapUpdated {
     pub version: u32,
     pub change: String,
 }
-event!(RoadmapUpdated, "RoadmapUpdated", "roadmap.roadmap-updated", "roadmap-service", roadmap_id);
+event!(
+    RoadmapUpdated,
+    "RoadmapUpdated",
+    "roadmap.roadmap-updated",
+    "roadmap-service",
+    roadmap_id
+);
 
 /// A milestone is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -174,7 +221,13 @@ pub struct MilestoneCompleted {
     pub roadmap_id: Uuid,
     pub completed_at: DateTime<Utc>,
 }
-event!(MilestoneCompleted, "MilestoneCompleted", "roadmap.milestone-completed", "roadmap-service", roadmap_id);
+event!(
+    MilestoneCompleted,
+    "MilestoneCompleted",
+    "roadmap.milestone-completed",
+    "roadmap-service",
+    roadmap_id
+);
 
 /// A user takes a course.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,7 +236,12 @@ pub struct EnrollmentCreated {
     pub user_id: Uuid,
     pub course_id: Uuid,
 }
-event!(EnrollmentCreated, "EnrollmentCreated", "lms.enrollment-created", "lms-service");
+event!(
+    EnrollmentCreated,
+    "EnrollmentCreated",
+    "lms.enrollment-created",
+    "lms-service"
+);
 
 /// A user has completed a lesson.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,7 +254,12 @@ pub struct LessonCompleted {
     pub completed_at: DateTime<Utc>,
     pub time_spent_minutes: u32,
 }
-event!(LessonCompleted, "LessonCompleted", "lms.lesson-completed", "lms-service");
+event!(
+    LessonCompleted,
+    "LessonCompleted",
+    "lms.lesson-completed",
+    "lms-service"
+);
 
 /// A user has answered a quiz.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,7 +284,12 @@ pub struct CourseCompleted {
     pub course_id: Uuid,
     pub completed_at: DateTime<Utc>,
 }
-event!(CourseCompleted, "CourseCompleted", "lms.course-completed", "lms-service");
+event!(
+    CourseCompleted,
+    "CourseCompleted",
+    "lms.course-completed",
+    "lms-service"
+);
 
 /// A user has a certificate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -232,7 +300,12 @@ pub struct CertificateIssued {
     pub certificate_id: Uuid,
     pub verification_code: String,
 }
-event!(CertificateIssued, "CertificateIssued", "lms.certificate-issued", "lms-service");
+event!(
+    CertificateIssued,
+    "CertificateIssued",
+    "lms.certificate-issued",
+    "lms-service"
+);
 
 /// A course is in the catalogue, with the skills that its lessons teach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -242,7 +315,13 @@ pub struct CoursePublished {
     pub version: u32,
     pub lessons: Vec<PublishedLesson>,
 }
-event!(CoursePublished, "CoursePublished", "lms.course-published", "lms-service", course_id);
+event!(
+    CoursePublished,
+    "CoursePublished",
+    "lms.course-published",
+    "lms-service",
+    course_id
+);
 
 /// A user's mastery of a skill is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -252,7 +331,12 @@ pub struct MasteryScoreUpdated {
     pub skill_key: String,
     pub score: f64,
 }
-event!(MasteryScoreUpdated, "MasteryScoreUpdated", "edutracker.mastery-score-updated", "edu-tracker-service");
+event!(
+    MasteryScoreUpdated,
+    "MasteryScoreUpdated",
+    "edutracker.mastery-score-updated",
+    "edu-tracker-service"
+);
 
 /// A user's streak is now this long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -261,7 +345,12 @@ pub struct StreakUpdated {
     pub user_id: Uuid,
     pub streak_days: u32,
 }
-event!(StreakUpdated, "StreakUpdated", "edutracker.streak-updated", "edu-tracker-service");
+event!(
+    StreakUpdated,
+    "StreakUpdated",
+    "edutracker.streak-updated",
+    "edu-tracker-service"
+);
 
 /// A user's productivity is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -271,7 +360,12 @@ pub struct ProductivityScoreComputed {
     pub productivity_score: f64,
     pub weekly_minutes: u32,
 }
-event!(ProductivityScoreComputed, "ProductivityScoreComputed", "edutracker.productivity-score-computed", "edu-tracker-service");
+event!(
+    ProductivityScoreComputed,
+    "ProductivityScoreComputed",
+    "edutracker.productivity-score-computed",
+    "edu-tracker-service"
+);
 
 /// A subscription is live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -287,7 +381,13 @@ pub struct SubscriptionActivated {
     pub activated_at: DateTime<Utc>,
     pub status: String,
 }
-event!(SubscriptionActivated, "SubscriptionActivated", "billing.subscription-activated", "subscription-billing-service", subscription_id);
+event!(
+    SubscriptionActivated,
+    "SubscriptionActivated",
+    "billing.subscription-activated",
+    "subscription-billing-service",
+    subscription_id
+);
 
 /// A subscription's period has been extended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -301,7 +401,13 @@ pub struct SubscriptionRenewed {
     #[serde(with = "rust_decimal::serde::str")]
     pub mrr_usd: Decimal,
 }
-event!(SubscriptionRenewed, "SubscriptionRenewed", "billing.subscription-renewed", "subscription-billing-service", subscription_id);
+event!(
+    SubscriptionRenewed,
+    "SubscriptionRenewed",
+    "billing.subscription-renewed",
+    "subscription-billing-service",
+    subscription_id
+);
 
 /// A subscription has ended; `mrr_usd` is what it brought a month.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -315,7 +421,13 @@ pub struct SubscriptionCanceled {
     #[serde(with = "rust_decimal::serde::str")]
     pub mrr_usd: Decimal,
 }
-event!(SubscriptionCanceled, "SubscriptionCanceled", "billing.subscription-canceled", "subscription-billing-service", subscription_id);
+event!(
+    SubscriptionCanceled,
+    "SubscriptionCanceled",
+    "billing.subscription-canceled",
+    "subscription-billing-service",
+    subscription_id
+);
 
 /// An invoice is paid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -327,7 +439,13 @@ pub struct InvoicePaid {
     pub amount_usd: Decimal,
     pub paid_at: DateTime<Utc>,
 }
-event!(InvoicePaid, "InvoicePaid", "billing.invoice-paid", "subscription-billing-service", subscription_id);
+event!(
+    InvoicePaid,
+    "InvoicePaid",
+    "billing.invoice-paid",
+    "subscription-billing-service",
+    subscription_id
+);
 
 /// A plan's price is this from `effective_at` on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -339,7 +457,13 @@ pub struct PlanChanged {
     pub billing_interval: String,
     pub effective_at: DateTime<Utc>,
 }
-event!(PlanChanged, "PlanChanged", "billing.plan-changed", "subscription-billing-service", plan_code);
+event!(
+    PlanChanged,
+    "PlanChanged",
+    "billing.plan-changed",
+    "subscription-billing-service",
+    plan_code
+);
 
 /// One question of a submitted quiz.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@ use sqlx::{
     migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use uuid::Uuid;
 
 use super::variable;
 use crate::{
@@ -41,9 +40,11 @@ impl TestDb {
     /// A fresh database with the backbone's and the service's migrations.
     pub async fn new(migrations: &'static Migrator) -> Self {
         let server = PgConnectOptions::from_str(&variable("TEST_DATABASE_URL")).expect("TEST_DATABASE_URL is a URL");
-        let mut connection = PgConnection::connect_with(&server).await.expect("the test server answers");
+        let mut connection = PgConnection::connect_with(&server)
+            .await
+            .expect("the test server answers");
         let template = ensure_template(&mut connection, &server, migrations).await;
-        let name = format!("t_{}", Uuid::now_v7().simple());
+        let name = format!("t_{}", super::id().simple());
         run(&mut connection, format!("create database {name} template {template}")).await;
         let pool = |options: PgConnectOptions| PgPoolOptions::new().max_connections(8).connect_lazy_with(options);
         let (host, port) = (server.get_host(), server.get_port());
@@ -67,7 +68,11 @@ impl TestDb {
 
     /// The types of the events in the outbox, oldest first.
     pub async fn event_types(&self) -> Vec<String> {
-        self.outbox().await.into_iter().map(|(_, _, envelope)| envelope.event_type).collect()
+        self.outbox()
+            .await
+            .into_iter()
+            .map(|(_, _, envelope)| envelope.event_type)
+            .collect()
     }
 }
 
@@ -79,11 +84,12 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
     let template = format!("template_{}", &hex::encode(hash.finalize())[..16]);
     // One at a time over all test processes; the lock ends with the connection at the latest.
     run(connection, "select pg_advisory_lock(4711)".to_owned()).await;
-    let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
-        .bind(&template)
-        .fetch_one(&mut *connection)
-        .await
-        .expect("pg_database can be read");
+    let exists: bool =
+        sqlx::query_scalar("select exists (select from pg_database where datname = $1 and datistemplate)")
+            .bind(&template)
+            .fetch_one(&mut *connection)
+            .await
+            .expect("pg_database can be read");
     if !exists {
         run(connection, format!(
             "do $$ begin create role {ROLE} login password '{ROLE}'; exception when duplicate_object then null; end $$"
@@ -91,12 +97,19 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
         .await;
         run(connection, format!("drop database if exists {template}")).await;
         run(connection, format!("create database {template}")).await;
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(server.clone().database(&template));
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .connect_lazy_with(server.clone().database(&template));
         for kind in ["tables", "sequences"] {
             let grant = format!("alter default privileges grant all on {kind} to {ROLE}");
-            pool.execute(AssertSqlSafe(grant)).await.expect("privileges can be granted");
+            pool.execute(AssertSqlSafe(grant))
+                .await
+                .expect("privileges can be granted");
         }
-        Db::new(pool.clone()).migrate(migrations).await.expect("the migrations apply");
+        Db::new(pool.clone())
+            .migrate(migrations)
+            .await
+            .expect("the migrations apply");
         pool.close().await;
         run(connection, format!("alter database {template} is_template true")).await;
     }
@@ -105,5 +118,8 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
 }
 
 async fn run(connection: &mut PgConnection, sql: String) {
-    connection.execute(AssertSqlSafe(sql.clone())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    connection
+        .execute(AssertSqlSafe(sql.clone()))
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }

@@ -1,7 +1,5 @@
 //! Access tokens of a test's own users, signed with a key that only tests know.
 
-use std::collections::BTreeSet;
-
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use uuid::Uuid;
 
@@ -42,12 +40,12 @@ pub struct TestUser {
 impl TestUser {
     /// A student in a tenant of its own.
     pub fn student() -> Self {
-        Self::new(Uuid::now_v7(), &[Role::Student])
+        Self::new(super::id(), &[Role::Student])
     }
 
     /// A user of `tenant_id` with `roles`.
     pub fn new(tenant_id: Uuid, roles: &[Role]) -> Self {
-        Self::at(Uuid::now_v7(), tenant_id, roles, super::start().timestamp())
+        Self::at(super::id(), tenant_id, roles, super::start().timestamp())
     }
 
     /// A user with a token issued at `iat` (Unix seconds) for 15 minutes.
@@ -55,15 +53,18 @@ impl TestUser {
         let claims = Claims {
             sub: id,
             tid: tenant_id,
-            sid: Uuid::now_v7(),
-            roles: BTreeSet::from_iter(roles.iter().copied()),
+            sid: super::id(),
+            roles: roles.iter().copied().collect(),
             iat,
             exp: iat + 900,
-            jti: Uuid::now_v7(),
+            jti: super::id(),
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
         };
-        let header = Header { kid: Some(KID.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header {
+            kid: Some(KID.to_owned()),
+            ..Header::new(Algorithm::EdDSA)
+        };
         let key = EncodingKey::from_ed_pem(KEY).expect("the test key is a key");
         let token = jsonwebtoken::encode(&header, &claims, &key).expect("claims can be signed");
         Self { id, tenant_id, token }

@@ -1,5 +1,7 @@
-use careeros_shared::{db::Db, testing::TestDb};
-use uuid::Uuid;
+use careeros_shared::{
+    db::Db,
+    testing::{self, TestDb},
+};
 
 use crate::NO_MIGRATIONS;
 
@@ -13,7 +15,7 @@ async fn a_closed_connection_is_replaced() {
     let test = TestDb::new(&NO_MIGRATIONS).await;
     let db = connect(&test);
     for _ in 0..3 {
-        let mut tx = db.begin(Uuid::now_v7()).await.unwrap();
+        let mut tx = db.begin(testing::id()).await.unwrap();
         sqlx::query("select 1").execute(&mut *tx).await.unwrap();
         tx.commit().await.unwrap();
         sqlx::query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'test-service' and datname = current_database()")
@@ -21,7 +23,7 @@ async fn a_closed_connection_is_replaced() {
             .await
             .unwrap();
     }
-    assert!(db.begin(Uuid::now_v7()).await.is_ok());
+    assert!(db.begin(testing::id()).await.is_ok());
 }
 
 #[tokio::test]

@@ -1,5 +1,12 @@
 //! The backbone on a real PostgreSQL and a real broker: what is committed is published, what is published is applied once.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has to fail"
+)]
+
 mod consumer;
 mod database;
 mod edge;
@@ -24,12 +31,15 @@ use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use uuid::Uuid;
 
 /// No tables beyond the backbone's.
 static NO_MIGRATIONS: Migrator = Migrator::DEFAULT;
 
-const SERVICE: Service = Service { name: "test-service", http_port: 0, grpc_port: 0 };
+const SERVICE: Service = Service {
+    name: "test-service",
+    http_port: 0,
+    grpc_port: 0,
+};
 
 /// A service that only has a backbone.
 struct Fixture {
@@ -55,7 +65,10 @@ impl Fixture {
         let (common, stores) = config::load(&SERVICE, &env, Stores::read).unwrap();
         let boot = Boot {
             env,
-            listeners: Some(Listeners { http: listener, grpc: None }),
+            listeners: Some(Listeners {
+                http: listener,
+                grpc: None,
+            }),
             shutdown: shutdown.clone(),
             clock: Clock::system(),
         };
@@ -78,7 +91,10 @@ fn brokers() -> String {
 
 /// A user of a test's own, so that tests can share topics.
 fn about() -> About {
-    About { tenant_id: Uuid::now_v7(), user_id: Some(Uuid::now_v7()) }
+    About {
+        tenant_id: testing::id(),
+        user_id: Some(testing::id()),
+    }
 }
 
 fn event(about: About, number: usize) -> ProfileUpdated {
@@ -90,14 +106,16 @@ fn event(about: About, number: usize) -> ProfileUpdated {
 }
 
 async fn publish(tx: &mut Tx, about: About, number: usize) {
-    outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number)).await.unwrap();
+    outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number))
+        .await
+        .unwrap();
 }
 
 /// Reads `topic` from its beginning until `enough` says so.
 async fn read_until(topic: &str, mut enough: impl FnMut(&[OwnedMessage]) -> bool) -> Vec<OwnedMessage> {
     let consumer: rdkafka::consumer::StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers())
-        .set("group.id", format!("reader-{}", Uuid::now_v7()))
+        .set("group.id", format!("reader-{}", testing::id()))
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
         .create()
@@ -111,7 +129,9 @@ async fn read_until(topic: &str, mut enough: impl FnMut(&[OwnedMessage]) -> bool
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), read).await.expect("the records arrive within 30 s");
+    tokio::time::timeout(Duration::from_secs(30), read)
+        .await
+        .expect("the records arrive within 30 s");
     messages
 }
 
@@ -122,7 +142,11 @@ async fn numbers(about: About, count: usize) -> Vec<usize> {
             .iter()
             .filter_map(|message| Envelope::parse(message.payload()?).ok())
             .filter(|envelope| envelope.tenant_id == about.tenant_id.to_string())
-            .map(|envelope| envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0].parse().unwrap())
+            .map(|envelope| {
+                envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0]
+                    .parse()
+                    .unwrap()
+            })
             .collect()
     };
     of(&read_until(ProfileUpdated::TOPIC, |messages| of(messages).len() >= count).await)
