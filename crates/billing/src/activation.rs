@@ -153,15 +153,15 @@ pub async fn hear(tx: &mut Tx, context: &Context, activation: &Activation, at: D
             subscription.plan = plan;
             subscription.state.hear(news, at);
             subscription.record(tx, context).await?;
-            if paid_anew {
-                subscription.publish_activated(tx, context).await?;
-                subscription.bill(tx, context).await?;
-            }
-            return Ok(());
+            return if paid_anew {
+                subscription.bill(tx, context).await
+            } else {
+                Ok(())
+            };
         }
         subscription.record(tx, context).await?;
     }
-    if ended_after(tx, holder, at).await? {
+    if is_outdated(tx, holder, at).await? {
         return Ok(());
     }
     let mut subscription = subscriptions::insert(tx, context, tenant_id, holder, plan, standing).await?;
@@ -169,18 +169,20 @@ pub async fn hear(tx: &mut Tx, context: &Context, activation: &Activation, at: D
     subscription.record(tx, context).await
 }
 
-/// Whether the holder's last subscription was canceled after `at`: the activation is then the one that began it, late.
-async fn ended_after(tx: &mut Tx, holder: Holder, at: DateTime<Utc>) -> Result<bool> {
-    let ended = sqlx::query_scalar!(
+/// Whether newer news of a subscription of the holder's that is over is known: what was activated `at` is then that one,
+/// and word of it is late.
+async fn is_outdated(tx: &mut Tx, holder: Holder, at: DateTime<Utc>) -> Result<bool> {
+    let outdated = sqlx::query_scalar!(
         r#"select exists (
                select from subscriptions
-               where (user_id = $1 or organization_id = $2) and cancel_at_period_end and cancel_known_at > $3
-           ) as "ended!""#,
+               where (user_id = $1 or organization_id = $2)
+                     and greatest(plan_known_at, period_known_at, cancel_known_at) > $3
+           ) as "outdated!""#,
         holder.user_id(),
         holder.organization_id(),
         at,
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(ended)
+    Ok(outdated)
 }

@@ -101,6 +101,8 @@ pub struct Subscription {
     pub state: State,
     /// What it was when it was last recorded.
     pub recorded: Status,
+    /// Which plan it had then.
+    recorded_plan_id: Uuid,
 }
 
 impl Subscription {
@@ -121,7 +123,8 @@ impl Subscription {
         }
     }
 
-    /// Stores what has changed, and publishes its end where it has ended since it was last recorded.
+    /// Stores what has changed since it was last recorded, and publishes what of it concerns others: that it has ended,
+    /// or that it is live where that is news, as it came back, was a trial or had another plan.
     ///
     /// # Errors
     /// 409 where it came back and its holder has another one by now; 503 where the database is away.
@@ -150,25 +153,30 @@ impl Subscription {
         .await
         .map_err(second_live)?;
         let ended = self.recorded.is_live() && !status.is_live();
-        self.recorded = status;
+        let paid_for = (self.recorded, status) == (Status::Trial, Status::Active);
+        let begun = !self.recorded.is_live() || paid_for || self.recorded_plan_id != self.plan.id;
+        (self.recorded, self.recorded_plan_id) = (status, self.plan.id);
         if ended {
-            let event = SubscriptionCanceled {
-                subscription_id: self.id,
-                user_id: self.holder.user_id(),
-                plan_code: self.plan.code.clone(),
-                canceled_at: self.state.deadline(),
-                mrr_usd: self.mrr_usd(),
-            };
-            outbox::publish(tx, context, self.about(), &event).await?;
+            self.publish_canceled(tx, context).await
+        } else if begun && status.is_live() {
+            self.publish_activated(tx, context).await
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
-    /// Publishes that it is live.
-    ///
-    /// # Errors
-    /// 503 where the database is away.
-    pub async fn publish_activated(&self, tx: &mut Tx, context: &Context) -> Result<()> {
+    async fn publish_canceled(&self, tx: &mut Tx, context: &Context) -> Result<()> {
+        let event = SubscriptionCanceled {
+            subscription_id: self.id,
+            user_id: self.holder.user_id(),
+            plan_code: self.plan.code.clone(),
+            canceled_at: self.state.deadline(),
+            mrr_usd: self.mrr_usd(),
+        };
+        outbox::publish(tx, context, self.about(), &event).await
+    }
+
+    async fn publish_activated(&self, tx: &mut Tx, context: &Context) -> Result<()> {
         let event = SubscriptionActivated {
             subscription_id: self.id,
             user_id: self.holder.user_id(),
@@ -267,6 +275,7 @@ pub async fn find_locked(tx: &mut Tx, id: Uuid) -> Result<Option<Subscription>> 
             payment_known_at: row.payment_known_at,
         },
         recorded: row.status,
+        recorded_plan_id: row.plan_id,
     }))
 }
 
@@ -287,6 +296,7 @@ pub async fn insert(
     }
     let trial_ends_at = (standing == Standing::Trial).then(|| context.now + TRIAL);
     let period_end = trial_ends_at.unwrap_or_else(|| plan.period_end(context.now));
+    let plan_id = plan.id;
     let subscription = Subscription {
         id: id::new(context.now),
         tenant_id,
@@ -296,6 +306,7 @@ pub async fn insert(
         period_start: context.now,
         state: State::new(standing, period_end),
         recorded: standing.into(),
+        recorded_plan_id: plan_id,
     };
     sqlx::query!(
         "insert into subscriptions (id, tenant_id, user_id, organization_id, plan_id, status, standing, trial_ends_at,
@@ -305,7 +316,7 @@ pub async fn insert(
         tenant_id,
         holder.user_id(),
         holder.organization_id(),
-        subscription.plan.id,
+        plan_id,
         standing.as_str(),
         trial_ends_at,
         context.now,

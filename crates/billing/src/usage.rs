@@ -7,7 +7,7 @@ use careeros_shared::{
     Result,
     consumer::Handler,
     db::{Db, Tx},
-    error::{Error, OrNotFound},
+    error::Error,
     events::{AiFlowExecuted, Envelope},
 };
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
@@ -43,7 +43,11 @@ impl Handler for Usage {
                 "SUCCESS" | "PARTIAL" => {
                     executions.push(event.execution_id);
                     tenants.push(envelope.tenant()?);
-                    users.push(envelope.user()?.or_not_found("user of the execution")?);
+                    users.push(
+                        envelope
+                            .user()?
+                            .ok_or_else(|| Error::invalid("user_id", "is required"))?,
+                    );
                     months.push(month_of(envelope.occurred_at));
                 }
                 "FAILED" => {}

@@ -259,12 +259,8 @@ pub async fn apply(db: &Db, directory: &Directory, context: &Context, webhook: &
         Event::Paid(invoice) => {
             let (mut subscription, invoice_id) = get_invoice(&mut tx, context, invoice).await?;
             invoices::pay(&mut tx, context, &subscription, invoice_id, at).await?;
-            let before = subscription.state.standing;
             subscription.state.hear(News::Paid, at);
             subscription.record(&mut tx, context).await?;
-            if (before, subscription.state.standing) == (Standing::Trial, Standing::Active) {
-                subscription.publish_activated(&mut tx, context).await?;
-            }
         }
         Event::PaymentFailed(invoice) => {
             let (mut subscription, _) = get_invoice(&mut tx, context, invoice).await?;

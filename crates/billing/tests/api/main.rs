@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
 
 mod entitlement;
+mod life;
 mod plans;
 mod subscriptions;
 mod usage;

@@ -109,7 +109,7 @@ async fn an_event_that_makes_no_sense_is_refused_and_counts_nothing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the order, the batches and the repetitions, the counters are those of the set of events.
     #[test]
