@@ -1,11 +1,13 @@
 //! The launcher's command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
-use careeros_fleet::{deps, ui};
+use anyhow::{Context as _, Result};
+use careeros_auth::operators;
+use careeros_fleet::{deps, journey, settings, ui, up};
+use careeros_shared::{clock::Clock, db::Db};
 use clap::{Parser, Subcommand};
 
 /// Runs CareerOS on this machine.
@@ -18,6 +20,17 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subject {
+    /// Starts PostgreSQL, the broker and all nine services, until Ctrl-C.
+    Up(Data),
+    /// Walks the main journey against the running fleet.
+    Demo(Data),
+    /// Makes a registered user an OPERATOR of the running fleet.
+    Operator {
+        /// The user's e-mail address.
+        email: String,
+        #[command(flatten)]
+        data: Data,
+    },
     /// Starts PostgreSQL and the broker on free ports, runs a command with `TEST_DATABASE_URL` and
     /// `TEST_KAFKA_BROKERS` set, stops them and exits with the command's status.
     Deps {
@@ -30,8 +43,17 @@ enum Subject {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Data {
+    /// Where the fleet keeps its data.
+    #[arg(long, env = "CAREEROS_DATA", default_value = ".data")]
+    data: PathBuf,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Two providers are in this process; the services use this one.
+    drop(rustls::crypto::ring::default_provider().install_default());
     match run(Arguments::parse()).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
@@ -43,6 +65,32 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<u8> {
     match arguments.command {
+        Subject::Up(Data { data }) => up::run(&data).await.map(|()| 0),
+        Subject::Demo(Data { data }) => demo(&data).await.map(|()| 0),
+        Subject::Operator { email, data } => operator(&data.data, &email).await.map(|()| 0),
         Subject::Deps { data, command } => deps::run(&command, data.as_deref()).await,
     }
+}
+
+async fn demo(data: &Path) -> Result<()> {
+    let settings = settings::read(data)?;
+    let gateway = settings.get("GATEWAY_URL").context("the settings name no gateway")?;
+    let secrets = settings.get("BILLING_WEBHOOK_SECRETS").unwrap_or_default();
+    let secret = secrets.split(',').next().unwrap_or_default();
+    journey::Client::new(gateway, secret.into(), |line| ui::print(line))?
+        .walk()
+        .await?;
+    ui::print("\nThe journey is complete.");
+    Ok(())
+}
+
+async fn operator(data: &Path, email: &str) -> Result<()> {
+    let settings = settings::read(data)?;
+    let url = settings
+        .get("AUTH_DATABASE_URL")
+        .context("the settings name no database")?;
+    let db = Db::connect_lazy(&url.into(), 1, "careeros-fleet")?;
+    operators::grant(&db, Clock::system().now(), email).await?;
+    ui::print(format_args!("{email} is an OPERATOR; log in again to use it"));
+    Ok(())
 }

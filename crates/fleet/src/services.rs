@@ -2,10 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use careeros_shared::{
-    boot::Boot,
-    config::Service,
-};
+use careeros_shared::{boot::Boot, config::Service};
 use sqlx::migrate::Migrator;
 
 use crate::net::Port;
@@ -51,7 +48,10 @@ pub struct Database {
 impl Entry {
     /// The port of REST, health and metrics.
     pub fn http_port(&self) -> Port {
-        Port::Fixed { number: self.service.http_port, variable: self.http_variable }
+        Port::Fixed {
+            number: self.service.http_port,
+            variable: self.http_variable,
+        }
     }
 }
 
@@ -67,7 +67,10 @@ macro_rules! entry {
     };
     ($crate_name:ident, $http:literal, $grpc:literal, $url:literal, $database:literal, $database_url:literal) => {
         Entry {
-            rpc: Some(Rpc { port_variable: $grpc, url_variable: $url }),
+            rpc: Some(Rpc {
+                port_variable: $grpc,
+                url_variable: $url,
+            }),
             database: Some(Database {
                 name: $database,
                 url_variable: $database_url,
@@ -81,7 +84,14 @@ macro_rules! entry {
 /// All of them, in the order of their ports.
 pub static ALL: [Entry; 9] = [
     entry!(careeros_gateway, "GATEWAY_HTTP_PORT"),
-    entry!(careeros_auth, "AUTH_HTTP_PORT", "AUTH_GRPC_PORT", "AUTH_GRPC_URL", "auth", "AUTH_DATABASE_URL"),
+    entry!(
+        careeros_auth,
+        "AUTH_HTTP_PORT",
+        "AUTH_GRPC_PORT",
+        "AUTH_GRPC_URL",
+        "auth",
+        "AUTH_DATABASE_URL"
+    ),
     entry!(
         careeros_profile,
         "USER_PROFILE_HTTP_PORT",
@@ -90,9 +100,30 @@ pub static ALL: [Entry; 9] = [
         "user_profile",
         "USER_PROFILE_DATABASE_URL"
     ),
-    entry!(careeros_ai_core, "AI_CORE_HTTP_PORT", "AI_CORE_GRPC_PORT", "AI_CORE_GRPC_URL", "ai_core", "AI_CORE_DATABASE_URL"),
-    entry!(careeros_roadmap, "ROADMAP_HTTP_PORT", "ROADMAP_GRPC_PORT", "ROADMAP_GRPC_URL", "roadmap", "ROADMAP_DATABASE_URL"),
-    entry!(careeros_lms, "LMS_HTTP_PORT", "LMS_GRPC_PORT", "LMS_GRPC_URL", "lms", "LMS_DATABASE_URL"),
+    entry!(
+        careeros_ai_core,
+        "AI_CORE_HTTP_PORT",
+        "AI_CORE_GRPC_PORT",
+        "AI_CORE_GRPC_URL",
+        "ai_core",
+        "AI_CORE_DATABASE_URL"
+    ),
+    entry!(
+        careeros_roadmap,
+        "ROADMAP_HTTP_PORT",
+        "ROADMAP_GRPC_PORT",
+        "ROADMAP_GRPC_URL",
+        "roadmap",
+        "ROADMAP_DATABASE_URL"
+    ),
+    entry!(
+        careeros_lms,
+        "LMS_HTTP_PORT",
+        "LMS_GRPC_PORT",
+        "LMS_GRPC_URL",
+        "lms",
+        "LMS_DATABASE_URL"
+    ),
     entry!(
         careeros_edu_tracker,
         "EDU_TRACKER_HTTP_PORT",
@@ -101,7 +132,14 @@ pub static ALL: [Entry; 9] = [
         "edu_tracker",
         "EDU_TRACKER_DATABASE_URL"
     ),
-    entry!(careeros_billing, "BILLING_HTTP_PORT", "BILLING_GRPC_PORT", "BILLING_GRPC_URL", "billing", "BILLING_DATABASE_URL"),
+    entry!(
+        careeros_billing,
+        "BILLING_HTTP_PORT",
+        "BILLING_GRPC_PORT",
+        "BILLING_GRPC_URL",
+        "billing",
+        "BILLING_DATABASE_URL"
+    ),
     entry!(
         careeros_analytics,
         "ANALYTICS_HTTP_PORT",

@@ -45,7 +45,11 @@ impl Options {
 pub fn fixed(env: &Env, variable: &'static str, default: u16) -> Result<Port> {
     let number = match env.get(variable) {
         None => default,
-        Some(text) => text.parse().ok().filter(|n| *n > 0).with_context(|| format!("{variable} must be a port from 1 to 65535"))?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|n| *n > 0)
+            .with_context(|| format!("{variable} must be a port from 1 to 65535"))?,
     };
     Ok(Port::Fixed { number, variable })
 }
@@ -67,7 +71,8 @@ impl Stores {
     /// # Errors
     /// One sentence saying what to do.
     pub async fn start(env: &Env, data: &DataDir, options: Options) -> Result<Self> {
-        let (postgres, broker) = tokio::try_join!(start_postgres(env, data, options), start_broker(env, data, options))?;
+        let (postgres, broker) =
+            tokio::try_join!(start_postgres(env, data, options), start_broker(env, data, options))?;
         let mut migrators = external_urls(env)?;
         let mut urls = migrators.clone();
         if let Some(server) = &postgres {
@@ -78,7 +83,9 @@ impl Stores {
         }
         ui::say("Applying migrations");
         for database in services::ALL.iter().filter_map(|entry| entry.database) {
-            let url = migrators.get(database.name).with_context(|| format!("{} has no database", database.name))?;
+            let url = migrators
+                .get(database.name)
+                .with_context(|| format!("{} has no database", database.name))?;
             Db::connect_lazy(url, 2, "careeros-fleet")?
                 .migrate(database.migrations)
                 .await
@@ -89,7 +96,12 @@ impl Stores {
             (None, Some(brokers)) => brokers.to_owned(),
             (None, None) => bail!("there is no broker"),
         };
-        Ok(Self { urls, brokers, postgres, broker })
+        Ok(Self {
+            urls,
+            brokers,
+            postgres,
+            broker,
+        })
     }
 
     /// Waits until a server that was started here ends by itself; it does not while all is well.
@@ -121,8 +133,11 @@ async fn start_postgres(env: &Env, data: &DataDir, options: Options) -> Result<O
         return Ok(None);
     }
     ui::say("Starting PostgreSQL");
-    let options =
-        postgres::Options { port: options.postgres, durable: options.durable, max_connections: MAX_CONNECTIONS };
+    let options = postgres::Options {
+        port: options.postgres,
+        durable: options.durable,
+        max_connections: MAX_CONNECTIONS,
+    };
     Postgres::start(data, options).await.map(Some)
 }
 
@@ -143,8 +158,12 @@ fn external_urls(env: &Env) -> Result<BTreeMap<&'static str, SecretString>> {
         if let Some(url) = env.get(database.url_variable) {
             urls.insert(database.name, url.to_owned().into());
         } else if let Some(server) = env.get("DATABASE_URL") {
-            let mut url = Url::parse(server).ok().filter(|url| url.scheme().starts_with("postgres"));
-            let url = url.as_mut().context("DATABASE_URL must be postgres://user:password@host:port/database")?;
+            let mut url = Url::parse(server)
+                .ok()
+                .filter(|url| url.scheme().starts_with("postgres"));
+            let url = url
+                .as_mut()
+                .context("DATABASE_URL must be postgres://user:password@host:port/database")?;
             url.set_path(database.name);
             urls.insert(database.name, url.to_string().into());
         }
@@ -162,7 +181,10 @@ mod tests {
     use super::*;
 
     fn env(variables: &[(&str, &str)]) -> Env {
-        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -170,7 +192,10 @@ mod tests {
         assert!(external_urls(&env(&[])).unwrap().is_empty());
         let one = external_urls(&env(&[("LMS_DATABASE_URL", "postgres://h/mine")])).unwrap();
         assert_eq!(one.keys().copied().collect::<Vec<_>>(), ["lms"]);
-        let both = [("DATABASE_URL", "postgres://u:p@h:5432/postgres"), ("LMS_DATABASE_URL", "postgres://h/mine")];
+        let both = [
+            ("DATABASE_URL", "postgres://u:p@h:5432/postgres"),
+            ("LMS_DATABASE_URL", "postgres://h/mine"),
+        ];
         let all = external_urls(&env(&both)).unwrap();
         assert_eq!(all.len(), 8);
         assert_eq!(text(&all["lms"]), "postgres://h/mine");

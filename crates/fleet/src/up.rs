@@ -16,6 +16,7 @@ use crate::{
     data::DataDir,
     net::Port,
     services::{self, Entry},
+    settings,
     signals::Signals,
     stores::{self, Options, Stores},
     ui,
@@ -41,6 +42,7 @@ pub async fn run(data: &Path) -> Result<()> {
             return Ok(());
         }
     };
+    settings::write(data.path(), &fleet.settings())?;
     fleet.announce(&data);
     let ended = tokio::select! {
         request = signals.next() => {
@@ -97,11 +99,16 @@ impl Fleet {
     /// # Errors
     /// One sentence saying what to do.
     pub async fn start(mut env: Env, data: &DataDir, options: Options, ports: Ports) -> Result<Self> {
-        for (variable, purpose) in
-            [("SERVICE_SHARED_SECRET", "service secret"), ("BILLING_WEBHOOK_SECRETS", "billing webhooks")]
-        {
+        for (variable, purpose) in [
+            ("SERVICE_SHARED_SECRET", "service secret"),
+            ("BILLING_WEBHOOK_SECRETS", "billing webhooks"),
+        ] {
             env.set_default(variable, data.secrets().derive(purpose).expose_secret());
         }
+        // The broker's own spans are of no use here and cost time.
+        let level = env.get("LOG_LEVEL").unwrap_or("info");
+        let level = format!("{level},tansu_broker=error,tansu_storage=off,tansu_service=error,tansu_sans_io=error");
+        env.set("LOG_LEVEL", level);
         // Taken first: a port in use shall be told before anything is started.
         let mut bound = Vec::new();
         for entry in &services::ALL {
@@ -129,7 +136,14 @@ impl Fleet {
             services.spawn(async move { run(boot).await.with_context(|| format!("{name} failed")).map(|()| name) });
         }
         let gateway = addresses[0].http.clone();
-        let mut fleet = Self { gateway, addresses, env, stores, services, shutdown };
+        let mut fleet = Self {
+            gateway,
+            addresses,
+            env,
+            stores,
+            services,
+            shutdown,
+        };
         fleet.ready().await?;
         Ok(fleet)
     }
@@ -177,12 +191,28 @@ impl Fleet {
         result.and(self.stores.stop().await)
     }
 
+    /// What the commands of a second terminal need, and a service that is to run alone.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = vec![
+            ("GATEWAY_URL", self.gateway.clone()),
+            ("KAFKA_BROKERS", self.stores.brokers.clone()),
+        ];
+        for name in ["SERVICE_SHARED_SECRET", "BILLING_WEBHOOK_SECRETS"] {
+            settings.extend(self.env.get(name).map(|value| (name, value.to_owned())));
+        }
+        for database in services::ALL.iter().filter_map(|entry| entry.database) {
+            let url = stores::text(&self.stores.urls[database.name]).to_owned();
+            settings.push((database.url_variable, url));
+        }
+        settings
+    }
+
     fn announce(&self, data: &DataDir) {
         let gateway = &self.gateway;
         ui::say(format_args!(
             "\nCareerOS is ready.\n\n  API        {gateway}/v1\n  health     {gateway}/health/ready\n  data       {}\n  webhooks   BILLING_WEBHOOK_SECRETS is in {}\n\nTry it:\n\n  curl -s -X POST {gateway}/v1/auth/register \\\n    -H 'content-type: application/json' \\\n    -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse battery\"}}'\n\nWalk the whole journey in a second terminal with ./scripts/dev.sh --demo. Ctrl-C stops everything.",
             data.path().display(),
-            data.path().join("dev.env").display(),
+            settings::path(data.path()).display(),
         ));
     }
 }
@@ -197,14 +227,19 @@ async fn ended(services: &mut JoinSet<Result<&'static str>>) -> anyhow::Error {
 }
 
 async fn is_ready(http: &str) -> std::result::Result<(), String> {
-    let answer = reqwest::get(format!("{http}/health/ready")).await.map_err(|error| error.to_string())?;
+    let answer = reqwest::get(format!("{http}/health/ready"))
+        .await
+        .map_err(|error| error.to_string())?;
     if answer.status().is_success() {
         return Ok(());
     }
     let report: serde_json::Value = answer.json().await.map_err(|error| error.to_string())?;
     let dependencies = report["dependencies"].as_object().into_iter().flatten();
     let failing = dependencies.filter(|(_, state)| state.as_str() != Some("ok"));
-    Err(failing.map(|(name, state)| format!("{name} {}", state.as_str().unwrap_or_default())).collect::<Vec<_>>().join("; "))
+    Err(failing
+        .map(|(name, state)| format!("{name} {}", state.as_str().unwrap_or_default()))
+        .collect::<Vec<_>>()
+        .join("; "))
 }
 
 async fn bind(entry: &Entry, env: &Env, ports: Ports) -> Result<(Listeners, Address)> {
@@ -221,7 +256,11 @@ async fn bind(entry: &Entry, env: &Env, ports: Ports) -> Result<(Listeners, Addr
     let address = Address {
         service: name,
         http: format!("http://{}", http.local_addr()?),
-        grpc: grpc.as_ref().map(TcpListener::local_addr).transpose()?.map(|address| address.to_string()),
+        grpc: grpc
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?
+            .map(|address| address.to_string()),
     };
     Ok((Listeners { http, grpc }, address))
 }

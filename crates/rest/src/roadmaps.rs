@@ -67,6 +67,7 @@ pub struct CreateRoadmap {
 /// Which milestone is done.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the contract names the fields")]
 pub struct CompleteMilestone {
     milestone_id: String,
     #[serde(default)]

@@ -48,6 +48,8 @@ impl Db {
                 ("statement_timeout", "10s"),
                 ("lock_timeout", "5s"),
                 ("idle_in_transaction_session_timeout", "30s"),
+                // Compiling a plan takes longer than any of our statements runs.
+                ("jit", "off"),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)

@@ -50,7 +50,7 @@ impl TestDb {
         let (host, port) = (server.get_host(), server.get_port());
         Self {
             url: format!("postgres://{ROLE}:{ROLE}@{host}:{port}/{name}"),
-            db: Db::new(pool(server.clone().database(&name).username(ROLE).password(ROLE))),
+            db: Db::new(pool(server.clone().database(&name).username(ROLE).password(ROLE).options([("jit", "off")]))),
             admin: pool(server.database(&name)),
         }
     }

@@ -86,7 +86,7 @@ impl Fixture {
 }
 
 fn brokers() -> String {
-    std::env::var("TEST_KAFKA_BROKERS").expect("TEST_KAFKA_BROKERS is not set; run the tests by scripts/test.sh")
+    testing::brokers()
 }
 
 /// A user of a test's own, so that tests can share topics.
