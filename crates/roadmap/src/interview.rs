@@ -51,27 +51,42 @@ pub async fn turn(
     request: &RoadmapInterviewTurnRequest,
 ) -> Result<RoadmapInterviewTurnResponse> {
     let (draft_id, sent) = parse(request)?;
-    idempotency::run(db, context, "roadmaps.interview", request, async |claim: idempotency::Claim| {
-        let before = match draft_id {
-            Some(id) => drafts::get(db, subject, id).await?,
-            None => Draft::new(subject, context.now),
-        };
-        let known = canvas::messages(&before.interview_log_json)?;
-        let log = merge(known.clone(), sent)?;
-        let reply = if before.status == COMPLETED { None } else { Some(ask(ai, context, subject, &before, &log).await?) };
-        let mut tx = db.begin(subject.tenant_id).await?;
-        let response = match reply {
-            Some(reply) => {
-                let after = store(&mut tx, context, before, draft_id.is_some(), &log, &reply).await?;
-                answer(&after, reply.next_question, Some(reply.execution_id))
-            }
-            None if log == known => answer(&before, String::new(), before.execution_id),
-            None => return Err(Error::conflict("interview_completed", "this interview is complete; begin a new one")),
-        };
-        claim.complete(&mut tx, &response).await?;
-        tx.commit().await?;
-        Ok(response)
-    })
+    idempotency::run(
+        db,
+        context,
+        "roadmaps.interview",
+        request,
+        async |claim: idempotency::Claim| {
+            let before = match draft_id {
+                Some(id) => drafts::get(db, subject, id).await?,
+                None => Draft::new(subject, context.now),
+            };
+            let known = canvas::messages(&before.interview_log_json)?;
+            let log = merge(known.clone(), sent)?;
+            let reply = if before.status == COMPLETED {
+                None
+            } else {
+                Some(ask(ai, context, subject, &before, &log).await?)
+            };
+            let mut tx = db.begin(subject.tenant_id).await?;
+            let response = match reply {
+                Some(reply) => {
+                    let after = store(&mut tx, context, before, draft_id.is_some(), &log, &reply).await?;
+                    answer(&after, reply.next_question, Some(reply.execution_id))
+                }
+                None if log == known => answer(&before, String::new(), before.execution_id),
+                None => {
+                    return Err(Error::conflict(
+                        "interview_completed",
+                        "this interview is complete; begin a new one",
+                    ));
+                }
+            };
+            claim.complete(&mut tx, &response).await?;
+            tx.commit().await?;
+            Ok(response)
+        },
+    )
     .await
 }
 
@@ -79,7 +94,10 @@ fn parse(request: &RoadmapInterviewTurnRequest) -> Result<(Option<Uuid>, Vec<Mes
     let mut checks = Checks::new();
     let given = Some(&request.draft_id).filter(|id| !id.is_empty());
     let draft_id = given.and_then(|draft_id| checks.ok(id::parse("draftId", draft_id)));
-    let message = |each: &RoadmapInterviewMessage| Message { question: each.question.clone(), answer: each.answer.clone() };
+    let message = |each: &RoadmapInterviewMessage| Message {
+        question: each.question.clone(),
+        answer: each.answer.clone(),
+    };
     let messages: Vec<Message> = request.messages.iter().map(message).collect();
     canvas::check_messages(&mut checks, "messages", &messages);
     checks.finish()?;
@@ -96,7 +114,10 @@ fn merge(mut log: Vec<Message>, sent: Vec<Message>) -> Result<Vec<Message>> {
         }
     }
     if log.len() > MESSAGES_MAX {
-        return Err(Error::invalid("messages", format!("must have {MESSAGES_MAX} entries or fewer in the whole interview")));
+        return Err(Error::invalid(
+            "messages",
+            format!("must have {MESSAGES_MAX} entries or fewer in the whole interview"),
+        ));
     }
     Ok(log)
 }
@@ -132,8 +153,16 @@ async fn ask(ai: &Ai, context: &Context, subject: Subject, draft: &Draft, log: &
         let roadmap = Roadmap::read(&output).ok_or_else(|| {
             Error::unavailable("no roadmap could be generated from these answers just now; send them again shortly")
         })?;
-        let summary = output["summary"].as_str().map_or_else(|| findings.summary(), str::to_owned);
-        return Ok(Reply { execution_id, next_question: String::new(), summary, target_role, roadmap: Some(roadmap) });
+        let summary = output["summary"]
+            .as_str()
+            .map_or_else(|| findings.summary(), str::to_owned);
+        return Ok(Reply {
+            execution_id,
+            next_question: String::new(),
+            summary,
+            target_role,
+            roadmap: Some(roadmap),
+        });
     };
     let input = json!({
         "targetRole": role, "interviewType": "career planning", "questions": findings.questions(),
@@ -142,14 +171,22 @@ async fn ask(ai: &Ai, context: &Context, subject: Subject, draft: &Draft, log: &
     let (execution_id, output) = execute(ai, context, subject, "interview_simulation", &input).await?;
     let proposed = output["next_question"].as_str().unwrap_or_default();
     let next_question = findings.question(topic, proposed);
-    Ok(Reply { execution_id, next_question, summary: findings.summary(), target_role, roadmap: None })
+    Ok(Reply {
+        execution_id,
+        next_question,
+        summary: findings.summary(),
+        target_role,
+        roadmap: None,
+    })
 }
 
 impl Roadmap {
     /// The roadmap in a flow's output, whose stages are titles or objects with one; `None` where it has no stage.
     fn read(output: &Value) -> Option<Self> {
         let stages = output["stages"].as_array()?;
-        let titles = stages.iter().filter_map(|stage| stage.as_str().or_else(|| stage["title"].as_str()));
+        let titles = stages
+            .iter()
+            .filter_map(|stage| stage.as_str().or_else(|| stage["title"].as_str()));
         let stages = drafts::stage_labels(titles);
         let weeks = output["timeline_weeks"].as_f64().filter(|weeks| *weeks >= 1.0);
         let weeks = weeks.and_then(|weeks| (1..=WEEKS_MAX).find(|&whole| f64::from(whole) >= weeks));
@@ -173,17 +210,27 @@ async fn execute(
         user_id: subject.user_id.to_string(),
         tenant_id: subject.tenant_id.to_string(),
     };
-    let response: ExecuteFlowResponse =
-        ai.clone().execute_flow(context.subrequest(request)).await.map_err(refusal)?.into_inner();
+    let response: ExecuteFlowResponse = ai
+        .clone()
+        .execute_flow(context.subrequest(request))
+        .await
+        .map_err(refusal)?
+        .into_inner();
     let execution_id = Uuid::try_parse(&response.execution_id).map_err(Error::internal)?;
     // An execution that failed has no output worth reading; the rules then go on without it.
-    Ok((execution_id, serde_json::from_str(&response.output_json).unwrap_or_default()))
+    Ok((
+        execution_id,
+        serde_json::from_str(&response.output_json).unwrap_or_default(),
+    ))
 }
 
 /// AI core's refusals are the caller's to know, but fields of its input are not the caller's fields.
 fn refusal(status: tonic::Status) -> Error {
     let error = Error::from(status);
-    if matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::Unprocessable) {
+    if matches!(
+        error.kind(),
+        Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::Unprocessable
+    ) {
         Error::internal(error)
     } else {
         error
@@ -202,26 +249,36 @@ async fn store(
 ) -> Result<Draft> {
     let mut draft = before.clone();
     if exists {
-        let owner = Subject { user_id: before.user_id, tenant_id: before.tenant_id };
+        let owner = Subject {
+            user_id: before.user_id,
+            tenant_id: before.tenant_id,
+        };
         draft = drafts::lock(tx, owner, before.id).await?;
         if draft.interview_log_json != before.interview_log_json || draft.status != before.status {
-            return Err(Error::conflict("draft_changed", "another turn of this interview came in between; send it again"));
+            return Err(Error::conflict(
+                "draft_changed",
+                "another turn of this interview came in between; send it again",
+            ));
         }
     }
     draft.interview_log_json = serde_json::to_string(log).map_err(Error::internal)?;
-    draft.status = IN_PROGRESS.to_owned();
+    IN_PROGRESS.clone_into(&mut draft.status);
     draft.summary.clone_from(&reply.summary);
     draft.target_role.clone_from(&reply.target_role);
     draft.updated_at = context.now;
     if let Some(roadmap) = &reply.roadmap {
         let prefix = reply.execution_id.to_string();
-        draft.status = COMPLETED.to_owned();
+        COMPLETED.clone_into(&mut draft.status);
         draft.roadmap_nodes_json = canvas::add_nodes(&draft.roadmap_nodes_json, &prefix, &roadmap.stages)?;
         draft.timeline_weeks = roadmap.weeks;
         draft.execution_id = Some(reply.execution_id);
         drafts::take_over(tx, reply.execution_id).await?;
     }
-    if exists { draft.update(tx).await? } else { draft.insert(tx).await? }
+    if exists {
+        draft.update(tx).await?;
+    } else {
+        draft.insert(tx).await?;
+    }
     Ok(draft)
 }
 
@@ -240,7 +297,10 @@ mod tests {
     use super::*;
 
     fn said(question: &str, answer: &str) -> Message {
-        Message { question: question.to_owned(), answer: answer.to_owned() }
+        Message {
+            question: question.to_owned(),
+            answer: answer.to_owned(),
+        }
     }
 
     #[test]
@@ -249,7 +309,10 @@ mod tests {
         let whole = merge(first.clone(), vec![said("a", "1"), said("b", "2")]).unwrap();
         let new = merge(first, vec![said("b", "2")]).unwrap();
         assert_eq!(whole, new);
-        assert_eq!(merge(whole, vec![said("a", "3")]).unwrap(), [said("a", "3"), said("b", "2")]);
+        assert_eq!(
+            merge(whole, vec![said("a", "3")]).unwrap(),
+            [said("a", "3"), said("b", "2")]
+        );
     }
 
     #[test]
@@ -262,11 +325,23 @@ mod tests {
     #[test]
     fn stages_are_read_as_titles_or_as_objects() {
         let read = |output: Value| Roadmap::read(&output);
-        let expected = Roadmap { stages: vec!["A".into(), "B".into()], weeks: Some(9) };
-        assert_eq!(read(json!({"stages": ["A", {"title": " B ", "order": 2}, " "], "timeline_weeks": 8.5})), Some(expected));
+        let expected = Roadmap {
+            stages: vec!["A".into(), "B".into()],
+            weeks: Some(9),
+        };
+        assert_eq!(
+            read(json!({"stages": ["A", {"title": " B ", "order": 2}, " "], "timeline_weeks": 8.5})),
+            Some(expected)
+        );
         assert_eq!(read(json!({"stages": []})), None);
         assert_eq!(read(Value::Null), None);
         let odd = read(json!({"stages": ["A"], "timeline_weeks": "long"}));
-        assert_eq!(odd, Some(Roadmap { stages: vec!["A".into()], weeks: None }));
+        assert_eq!(
+            odd,
+            Some(Roadmap {
+                stages: vec!["A".into()],
+                weeks: None
+            })
+        );
     }
 }

@@ -47,15 +47,39 @@ impl Topic {
         // The order decides where a question names several: what is most telling comes first.
         const WORDS: [(Topic, &[&str]); 5] = [
             (Hours, &["hour"]),
-            (Circumstances, &["why", "motivat", "obstacle", "constraint", "circumstance", "hinder"]),
-            (Deadline, &["when", "deadline", "soon", "date", "timeline", "month", "timeframe"]),
+            (
+                Circumstances,
+                &["why", "motivat", "obstacle", "constraint", "circumstance", "hinder"],
+            ),
+            (
+                Deadline,
+                &["when", "deadline", "soon", "date", "timeline", "month", "timeframe"],
+            ),
             (Level, &["skill", "experience", "already", "background", "know"]),
-            (Goal, &["role", "goal", "position", "career", "job", "become", "aiming", "profession"]),
+            (
+                Goal,
+                &[
+                    "role",
+                    "goal",
+                    "position",
+                    "career",
+                    "job",
+                    "become",
+                    "aiming",
+                    "profession",
+                ],
+            ),
         ];
         let question = question.to_lowercase();
-        let words: Vec<&str> = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = question
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
         let asks = |beginnings: &[&str]| words.iter().any(|word| beginnings.iter().any(|b| word.starts_with(b)));
-        WORDS.iter().find(|(_, beginnings)| asks(beginnings)).map(|(topic, _)| *topic)
+        WORDS
+            .iter()
+            .find(|(_, beginnings)| asks(beginnings))
+            .map(|(topic, _)| *topic)
     }
 
     fn label(self) -> &'static str {
@@ -100,7 +124,9 @@ impl Findings {
         let answered = log.iter().filter(|message| !message.answer.trim().is_empty());
         for message in answered {
             findings.answers += 1;
-            let Some(topic) = Topic::of(&message.question).or_else(|| findings.first_open()) else { continue };
+            let Some(topic) = Topic::of(&message.question).or_else(|| findings.first_open()) else {
+                continue;
+            };
             let entry = findings.topics[topic as usize].get_or_insert_with(|| Message {
                 question: plain(&message.question),
                 answer: String::new(),
@@ -129,12 +155,20 @@ impl Findings {
         let proposed = proposed.trim();
         let fits = proposed.chars().count() <= crate::canvas::QUESTION_MAX
             && Topic::of(proposed).is_some_and(|about| self.is_open(about));
-        if fits { proposed.to_owned() } else { topic.question().to_owned() }
+        if fits {
+            proposed.to_owned()
+        } else {
+            topic.question().to_owned()
+        }
     }
 
     /// What was asked, and what is to be asked, in that order.
     pub(crate) fn questions(&self) -> Vec<&str> {
-        let mut questions: Vec<&str> = self.answers().into_iter().map(|message| message.question.as_str()).collect();
+        let mut questions: Vec<&str> = self
+            .answers()
+            .into_iter()
+            .map(|message| message.question.as_str())
+            .collect();
         for topic in Topic::ALL.into_iter().filter(|topic| self.is_open(*topic)) {
             questions.push(topic.question());
         }
@@ -148,13 +182,17 @@ impl Findings {
 
     /// The answer on `topic`, empty while it is open.
     pub(crate) fn answer(&self, topic: Topic) -> &str {
-        self.topics[topic as usize].as_ref().map_or("", |message| &message.answer)
+        self.topics[topic as usize]
+            .as_ref()
+            .map_or("", |message| &message.answer)
     }
 
     /// What is known so far, a line a topic.
     pub(crate) fn summary(&self) -> String {
         let known = Topic::ALL.into_iter().filter(|topic| !self.is_open(*topic));
-        let lines: Vec<String> = known.map(|topic| format!("{}: {}", topic.label(), self.answer(topic))).collect();
+        let lines: Vec<String> = known
+            .map(|topic| format!("{}: {}", topic.label(), self.answer(topic)))
+            .collect();
         lines.join("\n")
     }
 
@@ -187,16 +225,19 @@ fn weekly_hours(text: &str) -> Option<f64> {
 
 /// The weeks until what `text` names, e.g. "6 months", "in 12 weeks", "by 2026-09-01"; rounded up, at least 1.
 fn weeks(text: &str, today: NaiveDate) -> Option<i32> {
-    let dates = text.split(|c: char| !c.is_ascii_digit() && c != '-').filter_map(|part| part.parse::<NaiveDate>().ok());
+    let dates = text
+        .split(|c: char| !c.is_ascii_digit() && c != '-')
+        .filter_map(|part| part.parse::<NaiveDate>().ok());
     let until = dates.filter(|date| *date > today).min();
-    let weeks = match until {
-        Some(date) => f64::from(i32::try_from((date - today).num_days()).ok()?) / 7.0,
-        None => {
-            let (number, rest) = first_number(text)?;
-            number * weeks_in(&words(rest).next().unwrap_or_default())
-        }
+    let weeks = if let Some(date) = until {
+        f64::from(i32::try_from((date - today).num_days()).ok()?) / 7.0
+    } else {
+        let (number, rest) = first_number(text)?;
+        number * weeks_in(&words(rest).next().unwrap_or_default())
     };
-    let most = (1..=WEEKS_MAX).find(|&whole| f64::from(whole) >= weeks).unwrap_or(WEEKS_MAX);
+    let most = (1..=WEEKS_MAX)
+        .find(|&whole| f64::from(whole) >= weeks)
+        .unwrap_or(WEEKS_MAX);
     (weeks > 0.0).then_some(most)
 }
 
@@ -214,14 +255,18 @@ fn weeks_in(word: &str) -> f64 {
 fn first_number(text: &str) -> Option<(f64, &str)> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let text = &text[start..];
-    let length = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',').unwrap_or(text.len());
+    let length = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
+        .unwrap_or(text.len());
     let (number, rest) = text.split_at(length);
     let number = number.trim_end_matches(['.', ',']).replace(',', ".").parse().ok()?;
     Some((number, rest.trim_start_matches(|c: char| !c.is_alphabetic())))
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
 }
 
 #[cfg(test)]
@@ -231,7 +276,10 @@ mod tests {
     use super::*;
 
     fn said(question: &str, answer: &str) -> Message {
-        Message { question: question.to_owned(), answer: answer.to_owned() }
+        Message {
+            question: question.to_owned(),
+            answer: answer.to_owned(),
+        }
     }
 
     #[test]
@@ -239,7 +287,10 @@ mod tests {
         for topic in Topic::ALL {
             assert_eq!(Topic::of(topic.question()), Some(topic));
         }
-        assert_eq!(Topic::of("How much time per week, in hours, can you invest?"), Some(Hours));
+        assert_eq!(
+            Topic::of("How much time per week, in hours, can you invest?"),
+            Some(Hours)
+        );
         assert_eq!(Topic::of("What experience do you have with this role?"), Some(Level));
         assert_eq!(Topic::of("Explain the CAP theorem"), None);
     }
@@ -274,22 +325,42 @@ mod tests {
         let findings = Findings::of(&[said(Goal.question(), "Backend Engineer")]);
         let better = "Which of the skills for that do you know already?";
         assert_eq!(findings.question(Level, better), better);
-        for other in ["", "Explain the CAP theorem", "Which role do you want?", &"skill ".repeat(200)] {
+        for other in [
+            "",
+            "Explain the CAP theorem",
+            "Which role do you want?",
+            &"skill ".repeat(200),
+        ] {
             assert_eq!(findings.question(Level, other), Level.question(), "{other}");
         }
     }
 
     #[test]
     fn hours_and_weeks_are_read_out_of_sentences() {
-        let cases = [("about 10", Some(10.0)), ("2 hours a day", Some(14.0)), ("5-8 hours", Some(5.0)),
-            ("7,5h", Some(7.5)), ("a lot", None), ("0", None), ("500", Some(84.0))];
+        let cases = [
+            ("about 10", Some(10.0)),
+            ("2 hours a day", Some(14.0)),
+            ("5-8 hours", Some(5.0)),
+            ("7,5h", Some(7.5)),
+            ("a lot", None),
+            ("0", None),
+            ("500", Some(84.0)),
+        ];
         for (text, hours) in cases {
             assert_eq!(weekly_hours(text), hours, "{text}");
         }
         let today = NaiveDate::from_ymd_opt(2026, 1, 6).unwrap();
-        let cases = [("12 weeks", Some(12)), ("in 6 months or so", Some(26)), ("1 year", Some(52)), ("30 days", Some(5)),
-            ("by 2026-01-20", Some(2)), ("since 2020-01-01", Some(WEEKS_MAX)), ("soon", None), ("10000", Some(WEEKS_MAX)),
-            ("8", Some(8))];
+        let cases = [
+            ("12 weeks", Some(12)),
+            ("in 6 months or so", Some(26)),
+            ("1 year", Some(52)),
+            ("30 days", Some(5)),
+            ("by 2026-01-20", Some(2)),
+            ("since 2020-01-01", Some(WEEKS_MAX)),
+            ("soon", None),
+            ("10000", Some(WEEKS_MAX)),
+            ("8", Some(8)),
+        ];
         for (text, expected) in cases {
             assert_eq!(weeks(text, today), expected, "{text}");
         }

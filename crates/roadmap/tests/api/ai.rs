@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 /// What AI core does with a flow.
 #[derive(Debug, Clone)]
-pub enum Mood {
+pub(crate) enum Mood {
     Answers,
     Denies,
     IsAway,
@@ -26,41 +26,48 @@ pub enum Mood {
 
 /// A flow that was run.
 #[derive(Debug, Clone)]
-pub struct Run {
-    pub flow: String,
-    pub input: Value,
+pub(crate) struct Run {
+    pub(crate) flow: String,
+    pub(crate) input: Value,
     /// Whose token came with the call.
-    pub caller: Uuid,
+    pub(crate) caller: Uuid,
     /// Whom the flow was run for.
-    pub user_id: String,
-    pub idempotency_key: Option<String>,
-    pub execution_id: Uuid,
+    pub(crate) user_id: String,
+    pub(crate) idempotency_key: Option<String>,
+    pub(crate) execution_id: Uuid,
 }
 
 #[derive(Debug, Clone)]
-pub struct AiCore {
-    pub mood: Arc<Mutex<Mood>>,
+pub(crate) struct AiCore {
+    pub(crate) mood: Arc<Mutex<Mood>>,
     /// What `interview_simulation` would ask next.
-    pub next_question: Arc<Mutex<String>>,
-    pub runs: Arc<Mutex<Vec<Run>>>,
+    pub(crate) next_question: Arc<Mutex<String>>,
+    /// The id of the next execution, where the test has to know it before.
+    pub(crate) next_execution: Arc<Mutex<Option<Uuid>>>,
+    pub(crate) runs: Arc<Mutex<Vec<Run>>>,
 }
 
 impl Default for AiCore {
     fn default() -> Self {
-        Self { mood: Arc::new(Mutex::new(Mood::Answers)), next_question: Arc::default(), runs: Arc::default() }
+        Self {
+            mood: Arc::new(Mutex::new(Mood::Answers)),
+            next_question: Arc::default(),
+            next_execution: Arc::default(),
+            runs: Arc::default(),
+        }
     }
 }
 
 impl AiCore {
-    pub fn routes(self) -> Routes {
+    pub(crate) fn routes(self) -> Routes {
         Routes::new(AiCoreServiceServer::new(self))
     }
 
-    pub fn set(&self, mood: Mood) {
+    pub(crate) fn set(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
     }
 
-    pub fn runs(&self) -> Vec<Run> {
+    pub(crate) fn runs(&self) -> Vec<Run> {
         self.runs.lock().unwrap().clone()
     }
 
@@ -76,7 +83,10 @@ impl AiCore {
 
 #[tonic::async_trait]
 impl AiCoreService for AiCore {
-    async fn execute_flow(&self, request: Request<ExecuteFlowRequest>) -> Result<Response<ExecuteFlowResponse>, Status> {
+    async fn execute_flow(
+        &self,
+        request: Request<ExecuteFlowRequest>,
+    ) -> Result<Response<ExecuteFlowResponse>, Status> {
         let (context, message) = open(request)?;
         let run = Run {
             flow: message.flow_name.clone(),
@@ -84,7 +94,7 @@ impl AiCoreService for AiCore {
             caller: context.user()?.id,
             user_id: message.user_id,
             idempotency_key: context.idempotency_key.clone(),
-            execution_id: Uuid::now_v7(),
+            execution_id: self.next_execution.lock().unwrap().take().unwrap_or_else(Uuid::now_v7),
         };
         let mood = self.mood.lock().unwrap().clone();
         let (status, output) = match mood {
