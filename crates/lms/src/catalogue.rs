@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use crate::courses::{Viewer, price_text};
+use crate::{access::Viewer, courses::price_text};
 
 /// The longest search in characters.
 const QUERY_MAX: usize = 200;

@@ -20,9 +20,8 @@ use careeros_shared::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    catalogue, certificates, completions,
-    courses::{self, EDITORS, Viewer},
-    enrollments, lessons, modules, publication,
+    access::{EDITORS, Viewer},
+    catalogue, certificates, completions, courses, enrollments, lessons, modules, publication,
 };
 
 /// What the RPCs work with.

@@ -15,7 +15,7 @@ use careeros_shared::{
 use uuid::Uuid;
 
 use crate::{
-    courses::{self, EDITORS},
+    access::{self, EDITORS},
     modules::ORDER_MAX,
     publication,
 };
@@ -41,10 +41,10 @@ pub async fn create(db: &Db, context: &Context, request: &CreateLessonRequest) -
         "lms.lessons",
         request,
         async |claim: idempotency::Claim| {
-            let mut tx = courses::begin_edit(db, user).await?;
+            let mut tx = access::begin_edit(db, user).await?;
             let course_id = find_course(&mut tx, user, module_id).await?.or_not_found("module")?;
             // The lock makes the place after the last one the same until the commit.
-            let course = courses::lock(&mut tx, user, course_id, "module").await?;
+            let course = access::lock(&mut tx, user, course_id, "module").await?;
             let lesson_id = id::new(context.now);
             sqlx::query!(
                 "insert into lessons (id, module_id, course_id, tenant_id, lesson_order, title, content_type,

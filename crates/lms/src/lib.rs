@@ -1,5 +1,6 @@
 //! The learning management service: courses and who makes them, who takes them, and what they have completed.
 
+pub mod access;
 pub mod catalogue;
 pub mod certificates;
 pub mod completions;

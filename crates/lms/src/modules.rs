@@ -10,7 +10,7 @@ use careeros_shared::{
     validate::Checks,
 };
 
-use crate::courses::{self, EDITORS};
+use crate::access::{self, EDITORS};
 
 /// The last place that a module or lesson can be given.
 pub(crate) const ORDER_MAX: i32 = 10_000;
@@ -33,9 +33,9 @@ pub async fn create(db: &Db, context: &Context, request: &CreateModuleRequest) -
         "lms.modules",
         request,
         async |claim: idempotency::Claim| {
-            let mut tx = courses::begin_edit(db, user).await?;
+            let mut tx = access::begin_edit(db, user).await?;
             // The lock makes the place after the last one the same until the commit.
-            let course = courses::lock(&mut tx, user, course_id, "course").await?;
+            let course = access::lock(&mut tx, user, course_id, "course").await?;
             let module_id = id::new(context.now);
             sqlx::query!(
                 "insert into modules (id, course_id, tenant_id, module_order, title, is_public, created_at)

@@ -10,7 +10,7 @@ use careeros_shared::{
 };
 use uuid::Uuid;
 
-use crate::courses::{self, EDITORS, Locked};
+use crate::access::{self, EDITORS, Locked};
 
 /// Publishes a course; one that is published already stays as it is.
 ///
@@ -19,8 +19,8 @@ use crate::courses::{self, EDITORS, Locked};
 pub async fn publish(db: &Db, context: &Context, course_id: Uuid) -> Result<()> {
     let user = context.user()?;
     user.require_any(&EDITORS)?;
-    let mut tx = courses::begin_edit(db, user).await?;
-    let course = courses::lock(&mut tx, user, course_id, "course").await?;
+    let mut tx = access::begin_edit(db, user).await?;
+    let course = access::lock(&mut tx, user, course_id, "course").await?;
     if course.is_published {
         return Ok(());
     }
