@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use tonic::{Request, Response, Status, codegen::tokio_stream, service::Routes};
 use uuid::Uuid;
 
+use crate::any_id;
+
 /// What AI core does with a flow.
 #[derive(Debug, Clone)]
 pub(crate) enum Mood {
@@ -94,7 +96,7 @@ impl AiCoreService for AiCore {
             caller: context.user()?.id,
             user_id: message.user_id,
             idempotency_key: context.idempotency_key.clone(),
-            execution_id: self.next_execution.lock().unwrap().take().unwrap_or_else(Uuid::now_v7),
+            execution_id: self.next_execution.lock().unwrap().take().unwrap_or_else(any_id),
         };
         let mood = self.mood.lock().unwrap().clone();
         let (status, output) = match mood {

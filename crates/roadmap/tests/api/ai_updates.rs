@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::{World, start};
+use crate::{World, any_id, start};
 
 fn generated(user: &TestUser, execution_id: Uuid, minute: i64, stages: &[&str]) -> Envelope {
     let stages = stages.iter().map(|stage| (*stage).to_owned()).collect();
@@ -31,7 +31,7 @@ fn generated(user: &TestUser, execution_id: Uuid, minute: i64, stages: &[&str]) 
 fn analyzed(user: &TestUser, minute: i64, skills: &[&str]) -> Envelope {
     let skills: Vec<_> = skills.iter().map(|skill| (*skill).to_owned()).collect();
     let event = SkillGapAnalyzed {
-        execution_id: Uuid::now_v7(),
+        execution_id: any_id(),
         missing_skills: skills.clone(),
         priority_order: skills,
     };
@@ -65,7 +65,7 @@ async fn a_generated_roadmap_becomes_a_draft_of_its_user() {
     let ada = TestUser::student();
     let eve = TestUser::new(ada.tenant_id, &[careeros_shared::identity::Role::Student]);
     let world = start(&[&ada, &eve]).await;
-    let execution_id = Uuid::now_v7();
+    let execution_id = any_id();
     let event = generated(&ada, execution_id, 5, &["Foundation", " ", "Projects"]);
     deliver(&world, slice::from_ref(&event)).await;
     deliver(&world, slice::from_ref(&event)).await;
@@ -127,7 +127,7 @@ async fn a_new_roadmap_takes_its_skills_from_the_newest_analysis() {
 async fn tables_are_a_function_of_the_set_of_events() {
     let (ada, eve) = (TestUser::student(), TestUser::student());
     let world = start(&[&ada, &eve]).await;
-    let (first, second, third) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    let (first, second, third) = (any_id(), any_id(), any_id());
     let events = vec![
         generated(&ada, first, 1, &["A"]),
         generated(&ada, second, 2, &["A", "B"]),
@@ -163,10 +163,10 @@ async fn what_is_no_valid_event_is_refused_and_leaves_nothing() {
     let world = start(&[&ada]).await;
     let mut nobodys = analyzed(&ada, 1, &["sql"]);
     nobodys.user_id = None;
-    let mut broken = generated(&ada, Uuid::now_v7(), 1, &["A"]);
+    let mut broken = generated(&ada, any_id(), 1, &["A"]);
     broken.payload["stages"] = json!("A");
     for bad in [nobodys, broken] {
-        let batch = [generated(&ada, Uuid::now_v7(), 1, &["A"]), bad];
+        let batch = [generated(&ada, any_id(), 1, &["A"]), bad];
         let refused = testing::deliver(&world.db, GROUP, AiUpdates, &batch).await.unwrap_err();
         assert!(!refused.is_transient());
     }

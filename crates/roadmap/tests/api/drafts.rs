@@ -1,9 +1,7 @@
+use crate::{any_id, start};
 use careeros_shared::{identity::Role, testing::TestUser};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use crate::start;
 
 fn parsed(draft: &Value, field: &str) -> Value {
     serde_json::from_str(draft[field].as_str().unwrap()).unwrap()
@@ -274,7 +272,7 @@ async fn bad_input_is_named_by_its_path() {
 
 #[tokio::test]
 async fn only_the_owners_drafts_are_found() {
-    let tenant = Uuid::now_v7();
+    let tenant = any_id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let eve = TestUser::new(tenant, &[Role::Student]);
     let admin = TestUser::new(tenant, &[Role::Admin]);
@@ -314,7 +312,7 @@ async fn only_the_owners_drafts_are_found() {
             .expect(200);
         assert_eq!(own.json, json!([]));
     }
-    let unknown = format!("/roadmaps/drafts/{}/canvas", Uuid::now_v7());
+    let unknown = format!("/roadmaps/drafts/{}/canvas", any_id());
     world
         .service
         .patch(&ada.token, &unknown, body.clone())

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{World, ai::Mood, start};
+use crate::{World, ai::Mood, any_id, start};
 
 const PATH: &str = "/roadmaps/interview/turn";
 const ANSWERS: [&str; 5] = [
@@ -232,7 +232,7 @@ async fn the_event_of_an_interviews_execution_makes_no_second_draft() {
 async fn the_interview_takes_over_the_draft_of_an_event_that_came_first() {
     let ada = TestUser::student();
     let world = start(&[&ada]).await;
-    let execution_id = Uuid::now_v7();
+    let execution_id = any_id();
     testing::deliver(&world.db, GROUP, AiUpdates, &[generated(&ada, execution_id)])
         .await
         .unwrap();
@@ -308,7 +308,7 @@ async fn bad_input_and_strangers_are_refused() {
     let world = start(&[&ada, &eve]).await;
     let turn = take(&world, &ada, &Value::Null, json!([])).await.expect(200).json;
     take(&world, &eve, &turn["draft_id"], json!([])).await.expect(404);
-    take(&world, &ada, &json!(Uuid::now_v7()), json!([])).await.expect(404);
+    take(&world, &ada, &json!(any_id()), json!([])).await.expect(404);
     world
         .service
         .post(&eve.token, PATH, json!({"userId": ada.id, "messages": []}))

@@ -1,5 +1,7 @@
 //! The roadmap service as its clients see it, on a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
 mod ai;
 mod ai_updates;
 mod drafts;
@@ -11,10 +13,12 @@ mod roadmaps;
 use careeros_roadmap::{MIGRATIONS, grpc::App};
 use careeros_shared::{
     clock::Clock,
+    id,
     proto::aicore::ai_core_service_client::AiCoreServiceClient,
     testing::{self, TestDb, TestService, TestUser},
 };
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::ai::AiCore;
 
@@ -74,6 +78,11 @@ impl World {
             .await
             .unwrap()
     }
+}
+
+/// An id that nothing else has.
+fn any_id() -> Uuid {
+    id::new(testing::start())
 }
 
 /// The dates of a roadmap's stages, first and last day.

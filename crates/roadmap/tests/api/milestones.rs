@@ -1,9 +1,7 @@
+use crate::{World, any_id, milestones, start};
 use careeros_shared::{identity::Role, testing::TestUser};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use crate::{World, milestones, start};
 
 const PATH: &str = "/roadmaps/milestones/complete";
 
@@ -115,7 +113,7 @@ async fn the_last_two_milestones_at_once_complete_the_roadmap() {
 
 #[tokio::test]
 async fn only_the_owners_milestones_are_found() {
-    let tenant = Uuid::now_v7();
+    let tenant = any_id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let eve = TestUser::new(tenant, &[Role::Student]);
     let admin = TestUser::new(tenant, &[Role::Admin]);
@@ -134,7 +132,7 @@ async fn only_the_owners_milestones_are_found() {
     }
     world
         .service
-        .patch(&ada.token, PATH, json!({"milestoneId": Uuid::now_v7()}))
+        .patch(&ada.token, PATH, json!({"milestoneId": any_id()}))
         .await
         .expect(404);
     world

@@ -1,10 +1,8 @@
+use crate::{World, any_id, dates, milestones, start};
 use careeros_shared::{identity::Role, testing::TestUser};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::json;
-use uuid::Uuid;
-
-use crate::{World, dates, milestones, start};
 
 /// Moves the clock; the tokens of before are expired then, so this returns the same user with a new one.
 fn later(world: &World, user: &TestUser, days: i64) -> TestUser {
@@ -112,7 +110,7 @@ async fn a_superseded_roadmap_stays_as_it_was() {
 
 #[tokio::test]
 async fn it_takes_no_body_and_the_owner() {
-    let tenant = Uuid::now_v7();
+    let tenant = any_id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let eve = TestUser::new(tenant, &[Role::Student]);
     let stranger = TestUser::student();
@@ -130,7 +128,7 @@ async fn it_takes_no_body_and_the_owner() {
         world.service.send(bare(&nosy.token)).await.expect(404);
     }
     world.service.patch("", &path, json!({})).await.expect(401);
-    let unknown = format!("/roadmaps/{}/recalculate", Uuid::now_v7());
+    let unknown = format!("/roadmaps/{}/recalculate", any_id());
     world.service.patch(&ada.token, &unknown, json!({})).await.expect(404);
     let answer = world
         .service

@@ -1,9 +1,7 @@
+use crate::{any_id, dates, start};
 use careeros_shared::{identity::Role, testing::TestUser};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use uuid::Uuid;
-
-use crate::{dates, start};
 
 fn goal(key: &str) -> Value {
     json!({"goalKey": key, "targetRole": "Backend Engineer"})
@@ -252,12 +250,12 @@ async fn bad_input_is_named_and_changes_nothing() {
 
 #[tokio::test]
 async fn the_token_decides_whose_roadmap_it_is() {
-    let tenant = Uuid::now_v7();
+    let tenant = any_id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let eve = TestUser::new(tenant, &[Role::Student]);
     let admin = TestUser::new(tenant, &[Role::Admin]);
-    let stranger = TestUser::new(Uuid::now_v7(), &[Role::Admin]);
-    let operator = TestUser::new(Uuid::now_v7(), &[Role::Operator]);
+    let stranger = TestUser::new(any_id(), &[Role::Admin]);
+    let operator = TestUser::new(any_id(), &[Role::Operator]);
     let world = start(&[&ada, &eve, &admin, &stranger, &operator]).await;
     let id = world.roadmap(&ada).await;
     let path = format!("/roadmaps/{id}");
@@ -274,7 +272,7 @@ async fn the_token_decides_whose_roadmap_it_is() {
         let theirs = world.service.get(&nosy.token, &path).await.expect(404);
         let nobodys = world
             .service
-            .get(&nosy.token, &format!("/roadmaps/{}", Uuid::now_v7()))
+            .get(&nosy.token, &format!("/roadmaps/{}", any_id()))
             .await
             .expect(404);
         assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
@@ -289,7 +287,7 @@ async fn the_token_decides_whose_roadmap_it_is() {
     }
     world
         .service
-        .get(&operator.token, &format!("/roadmaps/{}", Uuid::now_v7()))
+        .get(&operator.token, &format!("/roadmaps/{}", any_id()))
         .await
         .expect(404);
     let mut body = goal("backend");
@@ -329,7 +327,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
                 > 0,
             "{table}"
         );
-        let mut other = world.db.begin(Uuid::now_v7()).await.unwrap();
+        let mut other = world.db.begin(any_id()).await.unwrap();
         assert_eq!(
             sqlx::query_scalar::<_, i64>(count())
                 .fetch_one(&mut *other)
