@@ -1,7 +1,7 @@
 //! `kpi_daily` as reports read it.
 
+use careeros_shared::testing;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Fixture, count_days, rows, time};
 
@@ -19,7 +19,7 @@ async fn a_row_says_what_the_api_says() {
     fixture
         .deliver(&crate::projections::one_of_each(
             fixture.tenant,
-            Uuid::now_v7(),
+            testing::id(),
             time("2026-01-06T09:00:00Z"),
         ))
         .await;
@@ -33,7 +33,7 @@ async fn a_row_says_what_the_api_says() {
 async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&[fixture.seen("2026-01-01T09:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-01-01T09:00:00Z", testing::id())])
         .await;
     // The process was away in between, too.
     for now in [
@@ -61,11 +61,11 @@ async fn every_day_gets_a_row_without_events_until_nothing_counts() {
 async fn a_late_event_changes_the_days_that_it_concerns() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&[fixture.seen("2026-01-06T09:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-01-06T09:00:00Z", testing::id())])
         .await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     fixture
-        .deliver(&[fixture.seen("2026-01-04T09:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-01-04T09:00:00Z", testing::id())])
         .await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     assert_eq!(
@@ -82,7 +82,7 @@ async fn a_late_event_changes_the_days_that_it_concerns() {
 async fn another_time_zone_moves_the_days() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&[fixture.seen("2026-01-05T20:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-01-05T20:00:00Z", testing::id())])
         .await;
     let now = time("2026-01-06T12:00:00Z");
     count_days(&fixture.db, now).await;
@@ -102,7 +102,7 @@ async fn another_time_zone_moves_the_days() {
 #[tokio::test]
 async fn a_past_of_years_is_counted_in_steps() {
     let fixture = Fixture::start().await;
-    let user = Uuid::now_v7();
+    let user = testing::id();
     fixture
         .deliver(&[
             fixture.seen("2024-01-10T09:00:00Z", user),
@@ -121,7 +121,7 @@ async fn a_past_of_years_is_counted_in_steps() {
 #[tokio::test]
 async fn only_one_process_counts_and_the_consumer_does_not_wait_for_it() {
     let fixture = Fixture::start().await;
-    let user = Uuid::now_v7();
+    let user = testing::id();
     fixture.deliver(&[fixture.seen("2026-01-06T09:00:00Z", user)]).await;
     let mut other = fixture.db.begin_system().await.unwrap();
     sqlx::query("select pg_advisory_xact_lock(x'6b70696461696c79'::bigint)")
@@ -141,5 +141,5 @@ async fn only_one_process_counts_and_the_consumer_does_not_wait_for_it() {
         count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
         !table(&fixture).await.is_empty()
     };
-    careeros_shared::testing::eventually("the other process's lock is gone", counted).await;
+    testing::eventually("the other process's lock is gone", counted).await;
 }

@@ -7,7 +7,6 @@ use careeros_shared::{
     testing::{self, TestUser},
 };
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::Fixture;
 
@@ -28,15 +27,15 @@ async fn only_the_tenants_admin_and_operators_see_its_kpis() {
     let user = |tenant, roles: &[Role]| TestUser::new(tenant, roles).token;
 
     get(&fixture.admin.token).await.expect(200);
-    get(&user(Uuid::now_v7(), &[Role::Operator])).await.expect(200);
+    get(&user(testing::id(), &[Role::Operator])).await.expect(200);
     get("").await.expect(401);
     get("no-token").await.expect(401);
     get(&user(fixture.tenant, &[Role::Student, Role::Instructor]))
         .await
         .expect(403);
-    let elsewhere = user(Uuid::now_v7(), &[Role::Admin]);
+    let elsewhere = user(testing::id(), &[Role::Admin]);
     let theirs = get(&elsewhere).await.expect(403);
-    let nobodys = format!("/analytics/kpi/{}", Uuid::now_v7());
+    let nobodys = format!("/analytics/kpi/{}", testing::id());
     let nobodys = fixture.service.get(&elsewhere, &nobodys).await.expect(403);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
 
@@ -52,7 +51,7 @@ async fn only_the_tenants_admin_and_operators_see_its_kpis() {
 async fn another_service_may_ask_and_has_to_say_for_whom() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&[fixture.seen("2026-01-06T11:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-01-06T11:00:00Z", testing::id())])
         .await;
     let mut client = AnalyticsServiceClient::new(fixture.service.transport.clone());
     let mut get = async |tenant_id: &str, context: Context| {
@@ -74,7 +73,7 @@ async fn another_service_may_ask_and_has_to_say_for_whom() {
 #[tokio::test]
 async fn daily_users_are_distinct_users_and_not_a_sum() {
     let fixture = Fixture::start().await;
-    let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+    let (ada, bob) = (testing::id(), testing::id());
     let mut events: Vec<_> = (0..24)
         .map(|hour| fixture.seen(&format!("2026-01-06T{hour:02}:10:00Z"), ada))
         .collect();
@@ -99,7 +98,7 @@ async fn windows_are_1_7_and_30_days_ending_today() {
         "2026-01-02T00:00:00Z",
         "2026-01-01T23:59:59Z",
     ];
-    fixture.deliver(&times.map(|at| fixture.seen(at, Uuid::now_v7()))).await;
+    fixture.deliver(&times.map(|at| fixture.seen(at, testing::id()))).await;
     let kpis = fixture.kpis("2026-01-31T12:00:00Z").await;
     assert_eq!(
         (&kpis["dau"], &kpis["wau"], &kpis["mau"]),
@@ -112,7 +111,7 @@ async fn windows_are_1_7_and_30_days_ending_today() {
 #[tokio::test]
 async fn a_day_begins_at_the_tenants_midnight() {
     let fixture = Fixture::start().await;
-    let (late, early) = (Uuid::now_v7(), Uuid::now_v7());
+    let (late, early) = (testing::id(), testing::id());
     // Kathmandu is 5:45 ahead of UTC: its 6 January is from 18:15 on the 5th to 18:15 on the 6th.
     fixture
         .deliver(&[
@@ -127,7 +126,7 @@ async fn a_day_begins_at_the_tenants_midnight() {
     assert_eq!(fixture.kpis("2026-01-06T18:15:00Z").await["wau"], 2);
     // West of UTC, and on the day of 25 hours at the end of summer time.
     fixture.set_time_zone("America/New_York").await.unwrap();
-    let user = Uuid::now_v7();
+    let user = testing::id();
     fixture.deliver(&[fixture.seen("2026-11-01T04:00:00Z", user)]).await;
     assert_eq!(fixture.kpis("2026-11-02T04:59:59Z").await["dau"], 1);
     assert_eq!(fixture.kpis("2026-11-02T05:00:00Z").await["dau"], 0);
@@ -146,7 +145,7 @@ async fn tenants_do_not_see_each_others_users_money_or_usage() {
     fixture
         .deliver(&crate::projections::one_of_each(
             fixture.tenant,
-            Uuid::now_v7(),
+            testing::id(),
             testing::start(),
         ))
         .await;
@@ -155,7 +154,7 @@ async fn tenants_do_not_see_each_others_users_money_or_usage() {
         (&own["dau"], &own["mrr_usd"], &own["ai_runs"]),
         (&json!(1), &json!(29.0), &json!(1))
     );
-    let other = fixture.kpis_of(Uuid::now_v7(), "2026-01-06T12:00:00Z").await;
+    let other = fixture.kpis_of(testing::id(), "2026-01-06T12:00:00Z").await;
     assert!(
         other
             .as_object()
@@ -172,7 +171,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     fixture
         .deliver(&crate::projections::one_of_each(
             fixture.tenant,
-            Uuid::now_v7(),
+            testing::id(),
             testing::start(),
         ))
         .await;
@@ -199,7 +198,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
             "{table}"
         );
         assert_eq!(
-            count(&mut fixture.db.begin(Uuid::now_v7()).await.unwrap()).await,
+            count(&mut fixture.db.begin(testing::id()).await.unwrap()).await,
             0,
             "{table}"
         );

@@ -1,5 +1,7 @@
 //! The analytics service as its clients and the broker see it, on a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
 mod broker;
 mod daily;
 mod kpis;
@@ -41,7 +43,7 @@ impl Fixture {
             App { db: db.clone() }.routes(),
             careeros_rest::analytics::routes,
         );
-        let tenant = Uuid::now_v7();
+        let tenant = testing::id();
         Self {
             service,
             db,

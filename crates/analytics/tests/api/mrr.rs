@@ -23,7 +23,7 @@ impl Fixture {
     fn activated(&self, at: &str, subscription_id: Uuid, plan: &str, status: &str) -> Envelope {
         let event = SubscriptionActivated {
             subscription_id,
-            user_id: Some(Uuid::now_v7()),
+            user_id: Some(testing::id()),
             organization_id: None,
             plan_code: plan.into(),
             activated_at: time(at),
@@ -65,7 +65,7 @@ const NOON: &str = "2026-06-30T12:00:00Z";
 #[tokio::test]
 async fn a_subscription_brings_its_price_until_a_renewal_brings_another_and_a_cancellation_ends_it() {
     let fixture = Fixture::start().await;
-    let subscription = Uuid::now_v7();
+    let subscription = testing::id();
     fixture
         .deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))])
         .await;
@@ -100,7 +100,7 @@ async fn a_year_is_twelve_months_and_cents_add_up() {
         .await;
     for _ in 0..3 {
         fixture
-            .deliver(&[fixture.activated("2026-02-01T00:00:00Z", Uuid::now_v7(), "Y", "ACTIVE")])
+            .deliver(&[fixture.activated("2026-02-01T00:00:00Z", testing::id(), "Y", "ACTIVE")])
             .await;
     }
     assert!(
@@ -115,8 +115,8 @@ async fn a_trial_brings_nothing_and_past_due_still_counts() {
     fixture
         .deliver(&[
             price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20)),
-            fixture.activated("2026-02-01T00:00:00Z", Uuid::now_v7(), "P", "TRIAL"),
-            fixture.activated("2026-02-01T00:00:00Z", Uuid::now_v7(), "P", "PAST_DUE"),
+            fixture.activated("2026-02-01T00:00:00Z", testing::id(), "P", "TRIAL"),
+            fixture.activated("2026-02-01T00:00:00Z", testing::id(), "P", "PAST_DUE"),
         ])
         .await;
     assert!((fixture.mrr(NOON).await - 20.0).abs() < f64::EPSILON);
@@ -125,7 +125,7 @@ async fn a_trial_brings_nothing_and_past_due_still_counts() {
 #[tokio::test]
 async fn it_stays_over_days_and_does_not_grow_with_each_activation() {
     let fixture = Fixture::start().await;
-    let subscription = Uuid::now_v7();
+    let subscription = testing::id();
     fixture
         .deliver(&[
             price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(29)),
@@ -141,7 +141,7 @@ async fn it_stays_over_days_and_does_not_grow_with_each_activation() {
 #[tokio::test]
 async fn the_newest_event_decides_and_not_the_last_to_arrive() {
     let fixture = Fixture::start().await;
-    let (gone, stays) = (Uuid::now_v7(), Uuid::now_v7());
+    let (gone, stays) = (testing::id(), testing::id());
     fixture.deliver(&[fixture.canceled("2026-04-01T00:00:00Z", gone)]).await;
     fixture
         .deliver(&[fixture.renewed("2026-03-01T00:00:00Z", gone, dec!(30))])
@@ -165,7 +165,7 @@ async fn the_newest_event_decides_and_not_the_last_to_arrive() {
 async fn a_price_that_becomes_known_late_counts_from_the_activation() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&[fixture.activated("2026-06-29T00:00:00Z", Uuid::now_v7(), "P", "ACTIVE")])
+        .deliver(&[fixture.activated("2026-06-29T00:00:00Z", testing::id(), "P", "ACTIVE")])
         .await;
     assert!(fixture.mrr(NOON).await.abs() < f64::EPSILON);
     crate::count_days(&fixture.db, time(NOON)).await;
@@ -187,7 +187,7 @@ async fn a_price_that_becomes_known_late_counts_from_the_activation() {
 #[tokio::test]
 async fn cancellations_raise_the_churn_risk_for_thirty_days() {
     let fixture = Fixture::start().await;
-    let subscriptions: Vec<_> = (0..4).map(|_| Uuid::now_v7()).collect();
+    let subscriptions: Vec<_> = (0..4).map(|_| testing::id()).collect();
     for subscription in &subscriptions {
         fixture
             .deliver(&[fixture.activated("2026-02-01T00:00:00Z", *subscription, "P", "ACTIVE")])
@@ -201,7 +201,7 @@ async fn cancellations_raise_the_churn_risk_for_thirty_days() {
     assert!(risk("2026-07-01T12:00:00Z").await.abs() < f64::EPSILON);
     // The mean of a quarter of the subscriptions and all of the users.
     fixture
-        .deliver(&[fixture.seen("2026-06-20T00:00:00Z", Uuid::now_v7())])
+        .deliver(&[fixture.seen("2026-06-20T00:00:00Z", testing::id())])
         .await;
     assert!((risk("2026-06-30T12:00:00Z").await - 0.625).abs() < f64::EPSILON);
 }

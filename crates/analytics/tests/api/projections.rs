@@ -18,7 +18,7 @@ use crate::{Fixture, rows};
 /// An AI flow that cost `cost`.
 pub(crate) fn flow(name: &str, status: &str, cost: Decimal) -> AiFlowExecuted {
     AiFlowExecuted {
-        execution_id: Uuid::now_v7(),
+        execution_id: testing::id(),
         flow_name: name.into(),
         flow_version: "v1".into(),
         status: status.into(),
@@ -31,7 +31,7 @@ pub(crate) fn flow(name: &str, status: &str, cost: Decimal) -> AiFlowExecuted {
 
 /// The five events of the funnel, in its order, and the price of the plan that they are about.
 pub(crate) fn one_of_each(tenant: Uuid, user_id: Uuid, at: DateTime<Utc>) -> Vec<Envelope> {
-    let id = Uuid::now_v7();
+    let id = testing::id();
     let registered = UserRegistered {
         user_id,
         email: "ada@example.com".into(),
@@ -79,14 +79,14 @@ pub(crate) fn one_of_each(tenant: Uuid, user_id: Uuid, at: DateTime<Utc>) -> Vec
 #[tokio::test]
 async fn each_step_of_the_funnel_is_a_row_with_the_events_id() {
     let fixture = Fixture::start().await;
-    let user = Uuid::now_v7();
+    let user = testing::id();
     let mut events = one_of_each(fixture.tenant, user, testing::start());
     // An organisation has no user.
     let mut organization = events[3].clone();
-    organization.event_id = Uuid::now_v7();
+    organization.event_id = testing::id();
     organization.user_id = None;
     organization.payload["user_id"] = json!(null);
-    organization.payload["organization_id"] = json!(Uuid::now_v7());
+    organization.payload["organization_id"] = json!(testing::id());
     events.push(organization);
     fixture.deliver(&events).await;
     let steps = [
@@ -116,7 +116,7 @@ async fn each_step_of_the_funnel_is_a_row_with_the_events_id() {
 #[tokio::test]
 async fn ai_usage_is_added_up_by_user_and_flow() {
     let fixture = Fixture::start().await;
-    let (ada, bob) = (Uuid::now_v7(), Uuid::now_v7());
+    let (ada, bob) = (testing::id(), testing::id());
     let run = |at: &str, user, name, status, cost| fixture.event(at, Some(user), &flow(name, status, cost));
     fixture
         .deliver(&[
@@ -178,7 +178,7 @@ async fn ai_usage_is_added_up_by_user_and_flow() {
 #[tokio::test]
 async fn a_redelivered_event_counts_once() {
     let fixture = Fixture::start().await;
-    let events = one_of_each(fixture.tenant, Uuid::now_v7(), testing::start());
+    let events = one_of_each(fixture.tenant, testing::id(), testing::start());
     for _ in 0..3 {
         fixture.deliver(&[events.clone(), events.clone()].concat()).await;
     }
@@ -192,7 +192,7 @@ async fn a_redelivered_event_counts_once() {
 #[tokio::test]
 async fn one_bad_event_fails_its_batch_whole_and_leaves_nothing() {
     let fixture = Fixture::start().await;
-    let mut events = one_of_each(fixture.tenant, Uuid::now_v7(), testing::start());
+    let mut events = one_of_each(fixture.tenant, testing::id(), testing::start());
     events[5].payload["billing_interval"] = json!("FORTNIGHT");
     let error = testing::deliver(&fixture.db, GROUP, Projections, &events)
         .await
@@ -217,7 +217,7 @@ async fn what_the_database_cannot_store_is_poison_and_not_an_outage() {
     let fixture = Fixture::start().await;
     let poison = fixture.event(
         "2026-01-06T10:00:00Z",
-        Some(Uuid::now_v7()),
+        Some(testing::id()),
         &flow("a\0b", "SUCCESS", dec!(0)),
     );
     let error = testing::deliver(&fixture.db, GROUP, Projections, &[poison])
@@ -229,7 +229,7 @@ async fn what_the_database_cannot_store_is_poison_and_not_an_outage() {
 #[tokio::test]
 async fn what_the_platform_computes_is_not_activity() {
     let fixture = Fixture::start().await;
-    let user_id = Uuid::now_v7();
+    let user_id = testing::id();
     let streak = StreakUpdated {
         user_id,
         streak_days: 3,

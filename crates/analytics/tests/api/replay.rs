@@ -24,10 +24,16 @@ use uuid::Uuid;
 
 use crate::{activity, count_days, deliver, time};
 
-const CASES: u32 = 32;
+const CASES: u32 = 24;
 const TENANTS: u128 = 2;
-const ZONES: [&str; 6] =
-    ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham", "America/St_Johns"];
+const ZONES: [&str; 6] = [
+    "UTC",
+    "Europe/London",
+    "America/New_York",
+    "Asia/Kathmandu",
+    "Pacific/Chatham",
+    "America/St_Johns",
+];
 const PLANS: [&str; 2] = ["P", "Y"];
 /// After the change to summer time in London and before the one back in Chatham.
 const NOW: &str = "2026-03-31T12:00:00Z";
@@ -38,11 +44,26 @@ enum Act {
     Skill,
     Lesson,
     Streak,
-    Flow { name: &'static str, cost: u32 },
-    Activate { subscription: u128, plan: &'static str, status: &'static str },
-    Renew { subscription: u128, mrr: u32 },
-    Cancel { subscription: u128 },
-    Price { plan: &'static str, price: u32 },
+    Flow {
+        name: &'static str,
+        cost: u32,
+    },
+    Activate {
+        subscription: u128,
+        plan: &'static str,
+        status: &'static str,
+    },
+    Renew {
+        subscription: u128,
+        mrr: u32,
+    },
+    Cancel {
+        subscription: u128,
+    },
+    Price {
+        plan: &'static str,
+        price: u32,
+    },
 }
 
 /// Something that happened `quarters` of an hour before [`NOW`] and a few seconds.
@@ -82,8 +103,12 @@ fn act() -> impl Strategy<Value = Act> {
 fn happening() -> impl Strategy<Value = Happening> {
     // Half of it within the last two days, where midnights matter.
     let quarters = prop_oneof![0..200_i64, 0..4_000_i64];
-    (0..TENANTS, 0..5_u128, quarters, act())
-        .prop_map(|(tenant, user, quarters, act)| Happening { tenant, user, quarters, act })
+    (0..TENANTS, 0..5_u128, quarters, act()).prop_map(|(tenant, user, quarters, act)| Happening {
+        tenant,
+        user,
+        quarters,
+        act,
+    })
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -99,7 +124,12 @@ fn case() -> impl Strategy<Value = Case> {
             let event = arrivals[which.index(arrivals.len())];
             arrivals.insert(place.index(arrivals.len() + 1), event);
         }
-        Case { happenings, zone, arrivals, cuts }
+        Case {
+            happenings,
+            zone,
+            arrivals,
+            cuts,
+        }
     })
 }
 
@@ -116,53 +146,84 @@ impl Happening {
         let of = |user| (tenant_id, user, at);
         let user = of(Some(user_id));
         let mut envelope = match self.act.clone() {
-            Act::Register => wrap(user, &UserRegistered {
-                user_id,
-                email: String::new(),
-                registered_at: at,
-                default_role: None,
-            }),
+            Act::Register => wrap(
+                user,
+                &UserRegistered {
+                    user_id,
+                    email: String::new(),
+                    registered_at: at,
+                    default_role: None,
+                },
+            ),
             Act::Skill => wrap(user, &activity(user_id)),
-            Act::Lesson => wrap(user, &LessonCompleted {
-                lesson_id: user_id,
-                course_id: user_id,
-                user_id,
-                completed_at: at,
-                time_spent_minutes: 1,
-            }),
-            Act::Streak => wrap(user, &StreakUpdated { user_id, streak_days: 1 }),
-            Act::Flow { name, cost } => wrap(user, &AiFlowExecuted {
-                total_cost_usd: Decimal::new(cost.into(), 6),
-                ..crate::projections::flow(name, "SUCCESS", Decimal::ZERO)
-            }),
-            Act::Activate { subscription, plan, status } => wrap(user, &SubscriptionActivated {
-                subscription_id: subscription_of(subscription),
-                user_id: Some(user_id),
-                organization_id: None,
-                plan_code: plan.into(),
-                activated_at: at,
-                status: status.into(),
-            }),
-            Act::Renew { subscription, mrr } => wrap(of(None), &SubscriptionRenewed {
-                subscription_id: subscription_of(subscription),
-                user_id: None,
-                plan_code: "P".into(),
-                current_period_end: at,
-                mrr_usd: Decimal::new(mrr.into(), 2),
-            }),
-            Act::Cancel { subscription } => wrap(of(None), &SubscriptionCanceled {
-                subscription_id: subscription_of(subscription),
-                user_id: None,
-                plan_code: "P".into(),
-                canceled_at: at,
-                mrr_usd: Decimal::ONE,
-            }),
-            Act::Price { plan, price } => wrap(of(None), &PlanChanged {
-                plan_code: plan.into(),
-                price_usd: Decimal::new(price.into(), 2),
-                billing_interval: if plan == "Y" { "YEAR" } else { "MONTH" }.into(),
-                effective_at: at,
-            }),
+            Act::Lesson => wrap(
+                user,
+                &LessonCompleted {
+                    lesson_id: user_id,
+                    course_id: user_id,
+                    user_id,
+                    completed_at: at,
+                    time_spent_minutes: 1,
+                },
+            ),
+            Act::Streak => wrap(
+                user,
+                &StreakUpdated {
+                    user_id,
+                    streak_days: 1,
+                },
+            ),
+            Act::Flow { name, cost } => wrap(
+                user,
+                &AiFlowExecuted {
+                    total_cost_usd: Decimal::new(cost.into(), 6),
+                    ..crate::projections::flow(name, "SUCCESS", Decimal::ZERO)
+                },
+            ),
+            Act::Activate {
+                subscription,
+                plan,
+                status,
+            } => wrap(
+                user,
+                &SubscriptionActivated {
+                    subscription_id: subscription_of(subscription),
+                    user_id: Some(user_id),
+                    organization_id: None,
+                    plan_code: plan.into(),
+                    activated_at: at,
+                    status: status.into(),
+                },
+            ),
+            Act::Renew { subscription, mrr } => wrap(
+                of(None),
+                &SubscriptionRenewed {
+                    subscription_id: subscription_of(subscription),
+                    user_id: None,
+                    plan_code: "P".into(),
+                    current_period_end: at,
+                    mrr_usd: Decimal::new(mrr.into(), 2),
+                },
+            ),
+            Act::Cancel { subscription } => wrap(
+                of(None),
+                &SubscriptionCanceled {
+                    subscription_id: subscription_of(subscription),
+                    user_id: None,
+                    plan_code: "P".into(),
+                    canceled_at: at,
+                    mrr_usd: Decimal::ONE,
+                },
+            ),
+            Act::Price { plan, price } => wrap(
+                of(None),
+                &PlanChanged {
+                    plan_code: plan.into(),
+                    price_usd: Decimal::new(price.into(), 2),
+                    billing_interval: if plan == "Y" { "YEAR" } else { "MONTH" }.into(),
+                    effective_at: at,
+                },
+            ),
         };
         envelope.event_id = Uuid::from_u128(1_000_000 + index as u128);
         envelope
@@ -185,19 +246,36 @@ fn expected(case: &Case, number: u128) -> (i64, i64, i64, i64) {
     let zone: Tz = case.zone_of(number).parse().unwrap();
     let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
     let today = day(time(NOW));
-    let own = || case.happenings.iter().enumerate().filter(move |(_, happening)| happening.tenant == number);
+    let own = || {
+        case.happenings
+            .iter()
+            .enumerate()
+            .filter(move |(_, happening)| happening.tenant == number)
+    };
     let users = |days: u64| {
         let active = own().filter(|(_, happening)| {
-            matches!(happening.act, Act::Register | Act::Skill | Act::Lesson | Act::Flow { .. })
-                && day(happening.at()) + Days::new(days) > today
+            matches!(
+                happening.act,
+                Act::Register | Act::Skill | Act::Lesson | Act::Flow { .. }
+            ) && day(happening.at()) + Days::new(days) > today
         });
-        i64::try_from(active.map(|(_, happening)| happening.user).collect::<BTreeSet<_>>().len()).unwrap()
+        i64::try_from(
+            active
+                .map(|(_, happening)| happening.user)
+                .collect::<BTreeSet<_>>()
+                .len(),
+        )
+        .unwrap()
     };
-    let mut newest: HashMap<u128, ((DateTime<Utc>, u8, usize), Decimal)> = HashMap::new();
+    let mut newest = HashMap::new();
     for (index, happening) in own() {
         let at = happening.at();
         let (subscription, rank, mrr) = match happening.act {
-            Act::Activate { subscription, status: "TRIAL", .. } => (subscription, 0, Decimal::ZERO),
+            Act::Activate {
+                subscription,
+                status: "TRIAL",
+                ..
+            } => (subscription, 0, Decimal::ZERO),
             Act::Activate { subscription, plan, .. } => (subscription, 0, case.price(plan, at)),
             Act::Renew { subscription, mrr } => (subscription, 1, Decimal::new(mrr.into(), 2)),
             Act::Cancel { subscription } => (subscription, 2, Decimal::ZERO),
@@ -210,7 +288,12 @@ fn expected(case: &Case, number: u128) -> (i64, i64, i64, i64) {
         }
     }
     let mrr: Decimal = newest.values().map(|(_, mrr)| *mrr).sum();
-    (users(1), users(7), users(30), (mrr * Decimal::ONE_HUNDRED).to_i64().unwrap())
+    (
+        users(1),
+        users(7),
+        users(30),
+        (mrr * Decimal::ONE_HUNDRED).to_i64().unwrap(),
+    )
 }
 
 impl Case {
@@ -221,15 +304,22 @@ impl Case {
 
     /// What `plan` cost a month at `at`, or first.
     fn price(&self, plan: &str, at: DateTime<Utc>) -> Decimal {
-        let changes = self.happenings.iter().enumerate().filter_map(|(index, happening)| match happening.act {
-            Act::Price { plan: changed, price } if changed == plan => Some((happening.at(), index, price)),
-            _ => None,
-        });
+        let changes = self
+            .happenings
+            .iter()
+            .enumerate()
+            .filter_map(|(index, happening)| match happening.act {
+                Act::Price { plan: changed, price } if changed == plan => Some((happening.at(), index, price)),
+                _ => None,
+            });
         let mut changes: Vec<_> = changes.collect();
         changes.sort_unstable();
         let before = changes.iter().rfind(|(from, ..)| *from <= at).copied();
         // Of several first ones at the same time the last.
-        let first = changes.iter().rfind(|(from, ..)| Some(*from) == changes.first().map(|first| first.0)).copied();
+        let first = changes
+            .iter()
+            .rfind(|(from, ..)| Some(*from) == changes.first().map(|first| first.0))
+            .copied();
         before.or(first).map_or(Decimal::ZERO, |(_, _, price)| {
             let months = if plan == "Y" { 12 } else { 1 };
             let monthly = Decimal::new(price.into(), 2) / Decimal::from(months);
@@ -239,13 +329,22 @@ impl Case {
 
     /// Every event once, in the order of their making, in one batch.
     fn plainly(&self) -> Vec<Vec<Envelope>> {
-        vec![self.happenings.iter().enumerate().map(|(index, happening)| happening.envelope(index)).collect()]
+        vec![
+            self.happenings
+                .iter()
+                .enumerate()
+                .map(|(index, happening)| happening.envelope(index))
+                .collect(),
+        ]
     }
 
     fn as_they_arrive(&self) -> Vec<Vec<Envelope>> {
         let mut batches = vec![Vec::new()];
         for (place, index) in self.arrivals.iter().enumerate() {
-            batches.last_mut().unwrap().push(self.happenings[*index].envelope(*index));
+            batches
+                .last_mut()
+                .unwrap()
+                .push(self.happenings[*index].envelope(*index));
             if self.cuts.contains(&place) {
                 batches.push(Vec::new());
             }
@@ -272,7 +371,7 @@ async fn contents(db: &TestDb) -> Vec<Value> {
     .unwrap()
 }
 
-/// Starts over with `case`'s time zones and applies `batches`; every second time the days are counted in between, too.
+/// Starts over with `case`'s time zones and applies `batches`; the days are counted in between, too.
 async fn apply(db: &TestDb, case: &Case, batches: &[Vec<Envelope>]) -> Vec<Value> {
     let tables = "truncate inbox, tenant_settings, funnel_events, activity_days, ai_usage_analytics,
                   subscription_events, plan_prices, kpi_daily, kpi_open, kpi_changes";
@@ -285,7 +384,7 @@ async fn apply(db: &TestDb, case: &Case, batches: &[Vec<Envelope>]) -> Vec<Value
         .unwrap();
     for (number, batch) in batches.iter().enumerate() {
         deliver(db, batch).await;
-        if number % 2 == 1 {
+        if number == batches.len() / 2 {
             count_days(db, time(NOW)).await;
         }
     }
@@ -297,14 +396,22 @@ async fn apply(db: &TestDb, case: &Case, batches: &[Vec<Envelope>]) -> Vec<Value
 fn arrival_leaves_no_trace_and_the_kpis_are_those_of_a_plain_reading() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (once, shuffled) = runtime.block_on(async { (TestDb::new(&MIGRATIONS).await, TestDb::new(&MIGRATIONS).await) });
-    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let checked = runner.run(&case(), |case| {
         runtime.block_on(async {
             let expected_contents = apply(&once, &case, &case.plainly()).await;
             prop_assert_eq!(apply(&shuffled, &case, &case.as_they_arrive()).await, expected_contents);
             for number in 0..TENANTS {
                 let kpis = kpis::get(&shuffled, tenant(number), time(NOW)).await.unwrap();
-                let cents = Decimal::try_from(kpis.mrr_usd * 100.0).unwrap().round().to_i64().unwrap();
+                let cents = Decimal::try_from(kpis.mrr_usd * 100.0)
+                    .unwrap()
+                    .round()
+                    .to_i64()
+                    .unwrap();
                 prop_assert_eq!((kpis.dau, kpis.wau, kpis.mau, cents), expected(&case, number));
             }
             Ok(())
