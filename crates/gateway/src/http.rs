@@ -31,6 +31,7 @@ pub fn router(peers: &Peers, throttle: Throttle, origins: Origins) -> Router {
         .layer(from_fn_with_state(throttle, throttle::limit))
         // Keys are fetched by machines on their own schedule; they are small, public and cacheable.
         .merge(careeros_rest::auth::well_known(peers.auth.clone()))
+        .method_not_allowed_fallback(careeros_shared::http::method_not_allowed)
         .layer(cors(origins))
 }
 
@@ -51,7 +52,7 @@ fn cors(origins: Origins) -> CorsLayer {
             HeaderName::from_static("ratelimit-policy"),
             HeaderName::from_static("x-correlation-id"),
         ])
-        .max_age(Duration::from_secs(3600));
+        .max_age(Duration::from_hours(1));
     match origins {
         Origins::Any => layer.allow_origin(Any),
         Origins::Listed(origins) => layer.allow_origin(origins),

@@ -82,12 +82,18 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
     routes
         .merge(own)
         .fallback(async || Error::new(Kind::NotFound, "there is no such path"))
-        .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "this path has other methods"))
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Error::internal(anyhow::anyhow!("a handler panicked")).into_response()
         }))
         .layer(from_fn_with_state(edge, pass))
+}
+
+/// The answer to a method that a path does not have. A router with layers that have to see such requests too, as CORS
+/// has to see OPTIONS, sets it below its layers.
+pub async fn method_not_allowed() -> Error {
+    Error::new(Kind::MethodNotAllowed, "this path has other methods")
 }
 
 /// Serves `router` on `listener` until `shutdown`; requests under way are finished.

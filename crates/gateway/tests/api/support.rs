@@ -1,0 +1,74 @@
+use std::time::Duration;
+
+use careeros_gateway::{config::Config, http, peers::Peers, throttle::Throttle};
+use careeros_profile::{MIGRATIONS, grpc::App};
+use careeros_shared::{
+    clock::Clock,
+    env::{Env, Reader},
+    grpc::{self, Transport},
+    testing::{self, TestDb, TestService, TestUser},
+};
+use tonic::service::Routes;
+
+/// A port that nobody listens on.
+pub(crate) const AWAY: &str = "127.0.0.1:1";
+
+/// A gateway with `settings` over a profile service that knows `users`.
+pub(crate) struct TestGateway {
+    pub(crate) service: TestService,
+    pub(crate) peers: Peers,
+    pub(crate) clock: Clock,
+    pub(crate) _db: TestDb,
+}
+
+impl TestGateway {
+    pub(crate) async fn start(settings: &[(&str, &str)], users: &[&TestUser]) -> Self {
+        let clock = testing::clock();
+        let db = TestDb::new(&MIGRATIONS).await;
+        let app = App {
+            db: db.clone(),
+            directory: testing::directory(users),
+        };
+        let profile = TestService::new(&clock, app.routes(), |_| axum::Router::new());
+        let away = away();
+        let peers = Peers {
+            profile: profile.transport,
+            auth: away.clone(),
+            ai_core: away.clone(),
+            roadmap: away.clone(),
+            lms: away.clone(),
+            edu_tracker: away.clone(),
+            billing: away.clone(),
+            analytics: away,
+        };
+        let env: Env = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let config = read(&env);
+        let router = http::router(&peers, Throttle::new(&config, clock.clone()), config.cors);
+        let service = TestService::new(&clock, Routes::default(), |_| router);
+        Self {
+            service,
+            peers,
+            clock,
+            _db: db,
+        }
+    }
+}
+
+fn read(env: &Env) -> Config {
+    let mut reader = Reader::new(env);
+    let config = Config::read(&mut reader);
+    reader.finish().unwrap();
+    config
+}
+
+fn away() -> Transport {
+    grpc::connect(
+        AWAY,
+        &"a-secret-for-tests-only".to_owned().into(),
+        Duration::from_secs(2),
+    )
+    .unwrap()
+}
