@@ -1,4 +1,7 @@
+use careeros_shared::proto::auth::RegisterRequest;
+use prost::Message;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::{Account, PASSWORD, start};
 
@@ -108,6 +111,18 @@ async fn nothing_that_is_stored_gives_a_password_or_a_token_away() {
         .await
         .unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    // Nor does the fingerprint by which a repetition is told: hashing guesses must not lead to the password.
+    let plain = RegisterRequest {
+        email: "ada@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        ..Default::default()
+    };
+    let fingerprints: Vec<Vec<u8>> = sqlx::query_scalar("select request_hash from idempotency_keys")
+        .fetch_all(&auth.db.admin)
+        .await
+        .unwrap();
+    assert_eq!(fingerprints.len(), 3);
+    assert!(!fingerprints.contains(&Sha256::digest(plain.encode_to_vec()).to_vec()));
     let dump = auth.dump().await;
     assert!(
         dump.contains("ada@example.com") && dump.contains("k-4"),
