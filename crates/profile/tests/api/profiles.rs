@@ -1,6 +1,8 @@
-use careeros_shared::{identity::Role, testing::TestUser};
+use careeros_shared::{
+    identity::Role,
+    testing::{self, TestUser},
+};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::start;
 
@@ -32,10 +34,10 @@ async fn fields_not_sent_keep_their_values() {
 
 #[tokio::test]
 async fn the_token_decides_whose_profile_it_is() {
-    let tenant = Uuid::now_v7();
+    let tenant = testing::id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let admin = TestUser::new(tenant, &[Role::Admin]);
-    let stranger = TestUser::new(Uuid::now_v7(), &[Role::Admin]);
+    let stranger = TestUser::new(testing::id(), &[Role::Admin]);
     let (service, _db) = start(&[&ada, &admin, &stranger]).await;
     let path = format!("/profiles/{}", ada.id);
 
@@ -44,7 +46,7 @@ async fn the_token_decides_whose_profile_it_is() {
     service.put(&admin.token, &path, json!({"title": "Lead"})).await.expect(200);
     assert_eq!(service.get(&ada.token, &path).await.expect(200).json["title"], "Lead");
     let theirs = service.get(&stranger.token, &path).await.expect(403);
-    let nobodys = service.get(&stranger.token, &format!("/profiles/{}", Uuid::now_v7())).await.expect(403);
+    let nobodys = service.get(&stranger.token, &format!("/profiles/{}", testing::id())).await.expect(403);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
     service.get(&ada.token, &format!("/profiles/{}", admin.id)).await.expect(403);
 }
@@ -78,7 +80,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     let count = "select count(*) from profiles";
     let mut own = db.begin(ada.tenant_id).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *own).await.unwrap(), 1);
-    let mut other = db.begin(Uuid::now_v7()).await.unwrap();
+    let mut other = db.begin(testing::id()).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *other).await.unwrap(), 0);
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(db.pool()).await.unwrap(), 0);
 }

@@ -9,8 +9,12 @@ const DOMAIN: &str = "careeros";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        if let Some(chain) = error.chain() {
-            tracing::error!(error.code = error.code(), error.chain = chain, "a call failed");
+        match error.chain() {
+            Some(chain) if error.kind() == Kind::Internal => {
+                tracing::error!(error.code = error.code(), error.chain = chain, "a call failed");
+            }
+            Some(chain) => tracing::debug!(error.code = error.code(), error.chain = chain, "a call was refused"),
+            None => {}
         }
         let mut details = ErrorDetails::with_error_info(
             error.code(),
