@@ -48,7 +48,8 @@ pub struct Traces {
     pub course_id: String,
 }
 
-const PASSWORD: &str = "correct horse battery staple";
+/// The password of everybody in the journey.
+pub const PASSWORD: &str = "correct horse battery staple";
 
 impl Client {
     /// A client of `gateway` that signs webhooks with `webhook_secret` and tells each step by `say`.
@@ -89,17 +90,30 @@ impl Client {
         })
     }
 
-    async fn register(&self, role: &str) -> Result<Person> {
+    /// Registers somebody and logs in.
+    ///
+    /// # Errors
+    /// The first answer that is not the expected one.
+    pub async fn register(&self, role: &str) -> Result<Person> {
         self.title(&format!("Register and log in: {role}"));
         let email = format!("{role}-{}@example.com", Uuid::now_v7().simple());
         let body = json!({"email": email, "password": PASSWORD});
         self.post("", "/auth/register", &body, 201).await?;
+        self.log_in(&email).await
+    }
+
+    /// Logs in somebody who has registered.
+    ///
+    /// # Errors
+    /// Where the answer is not the expected one.
+    pub async fn log_in(&self, email: &str) -> Result<Person> {
+        let body = json!({"email": email, "password": PASSWORD});
         let answer = self.post("", "/auth/login", &body, 200).await?;
         Ok(Person {
             id: text(&answer, "/userId")?,
             tenant_id: text(&answer, "/tenantId")?,
             token: text(&answer, "/tokens/accessToken")?,
-            email,
+            email: email.to_owned(),
         })
     }
 
@@ -178,7 +192,10 @@ impl Client {
     }
 
     /// Creates, fills and publishes a course; its id and its lesson's.
-    async fn teach(&self, person: &Person) -> Result<(String, String)> {
+    ///
+    /// # Errors
+    /// The first answer that is not the expected one.
+    pub async fn teach(&self, person: &Person) -> Result<(String, String)> {
         self.title("An instructor creates, fills and publishes a course");
         let body = json!({"instructorId": person.id, "title": "Rust services", "description": "From nothing to a service.", "priceUsd": 0});
         let course = text(
@@ -208,7 +225,11 @@ impl Client {
         Ok((course, lesson))
     }
 
-    async fn learn(&self, person: &Person, course_id: &str, lesson_id: &str) -> Result<()> {
+    /// Enrols and completes a lesson in 25 minutes.
+    ///
+    /// # Errors
+    /// The first answer that is not the expected one.
+    pub async fn learn(&self, person: &Person, course_id: &str, lesson_id: &str) -> Result<()> {
         self.title("The learner enrols and completes a lesson");
         let body = json!({"userId": person.id, "courseId": course_id, "tenantId": person.tenant_id});
         self.post(&person.token, "/lms/enrollments", &body, 201).await?;
@@ -387,7 +408,10 @@ impl Client {
     }
 
     /// Asks until the answer is as expected: a projection follows its events.
-    async fn eventually(&self, person: &Person, path: &str, expected: impl Fn(&Value) -> bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where it is not within 20 s.
+    pub async fn eventually(&self, person: &Person, path: &str, expected: impl Fn(&Value) -> bool) -> Result<()> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let (status, answer) = self.call(Method::GET, &person.token, path, None).await?;

@@ -1,0 +1,16 @@
+//! All nine services together, as one process and as nine: the journey with its events, restarts, outages, bad requests.
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod journey;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod support;
