@@ -45,9 +45,7 @@ impl Config {
     /// Reads the settings.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let expects = "a number from 1";
-        let window = reader.with("THROTTLE_TTL", 60, "seconds from 1", |v| {
-            v.parse().ok().filter(|n| *n > 0)
-        });
+        let window = reader.with("THROTTLE_TTL", 60, "seconds from 1", |v| v.parse().ok().filter(|n| *n > 0));
         Self {
             throttle_window: Duration::from_secs(window),
             throttle_limit: reader.with("THROTTLE_LIMIT", 120, expects, |v| v.parse().ok().filter(|n| *n > 0)),

@@ -15,11 +15,7 @@ use careeros_shared::{
 use crate::{config::Config, peers::Peers, throttle::Throttle};
 
 /// What the service is called and where it listens; it serves no RPCs.
-pub const SERVICE: Service = Service {
-    name: "api-gateway",
-    http_port: 8080,
-    grpc_port: 0,
-};
+pub const SERVICE: Service = Service { name: "api-gateway", http_port: 8080, grpc_port: 0 };
 
 /// Runs the gateway until its shutdown.
 ///

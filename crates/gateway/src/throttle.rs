@@ -81,27 +81,14 @@ impl Throttle {
     /// With the limit of `config`.
     pub fn new(config: &Config, clock: Clock) -> Self {
         let window = TimeDelta::from_std(config.throttle_window).unwrap_or(TimeDelta::MAX);
-        let windows = moka::sync::Cache::builder()
-            .max_capacity(CLIENTS)
-            .time_to_live(config.throttle_window)
-            .build();
-        Self {
-            clock,
-            limit: config.throttle_limit,
-            window,
-            windows,
-        }
+        let windows = moka::sync::Cache::builder().max_capacity(CLIENTS).time_to_live(config.throttle_window).build();
+        Self { clock, limit: config.throttle_limit, window, windows }
     }
 
     /// Counts a request of `who`.
     fn count(&self, who: Who) -> Standing {
         let now = self.clock.now();
-        let open = || {
-            Arc::new(Window {
-                ends: now + self.window,
-                used: AtomicU32::new(0),
-            })
-        };
+        let open = || Arc::new(Window { ends: now + self.window, used: AtomicU32::new(0) });
         let over = |window: &Arc<Window>| window.ends <= now;
         let window = self.windows.entry(who).or_insert_with_if(open, over).into_value();
         let used = window.used.fetch_add(1, Ordering::Relaxed).saturating_add(1);
@@ -125,19 +112,12 @@ pub async fn limit(State(throttle): State<Throttle>, request: Request, next: Nex
         next.run(Request::from_parts(parts, body)).await
     } else {
         metrics::counter!("throttled_requests_total", "service" => crate::SERVICE.name).increment(1);
-        let message = format!(
-            "more than {} requests in {} s",
-            throttle.limit,
-            throttle.window.num_seconds()
-        );
+        let message = format!("more than {} requests in {} s", throttle.limit, throttle.window.num_seconds());
         Error::too_many_requests(message, standing.resets_in).into_response()
     };
     let seconds = standing.resets_in.as_millis().div_ceil(1000);
     for (name, value) in [
-        (
-            POLICY,
-            format!("\"default\";q={};w={}", throttle.limit, throttle.window.num_seconds()),
-        ),
+        (POLICY, format!("\"default\";q={};w={}", throttle.limit, throttle.window.num_seconds())),
         (REMAINING, format!("\"default\";r={};t={seconds}", standing.remaining)),
     ] {
         if let Ok(value) = HeaderValue::from_str(&value) {

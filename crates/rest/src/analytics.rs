@@ -14,9 +14,7 @@ type Client = AnalyticsServiceClient<Transport>;
 
 /// The routes, answered by the analytics service behind `transport`.
 pub fn routes(transport: Transport) -> Router {
-    Router::new()
-        .route("/analytics/kpi/{tenant_id}", get(get_kpi))
-        .with_state(Client::new(transport))
+    Router::new().route("/analytics/kpi/{tenant_id}", get(get_kpi)).with_state(Client::new(transport))
 }
 
 async fn get_kpi(
@@ -25,7 +23,5 @@ async fn get_kpi(
     Path(tenant_id): Path<String>,
 ) -> Result<Json<GetKpiSnapshotResponse>> {
     let request = GetKpiSnapshotRequest { meta: None, tenant_id };
-    Ok(Json(
-        client.get_kpi_snapshot(context.request(request)).await?.into_inner(),
-    ))
+    Ok(Json(client.get_kpi_snapshot(context.request(request)).await?.into_inner()))
 }

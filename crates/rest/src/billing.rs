@@ -115,9 +115,7 @@ async fn upsert_plan(
         features: body.features.map(|keys| FeatureList { keys }),
         ai_quota_monthly: body.ai_quota_monthly,
     };
-    Ok(Json(
-        client.upsert_plan(context.request(request)).await?.into_inner().into(),
-    ))
+    Ok(Json(client.upsert_plan(context.request(request)).await?.into_inner().into()))
 }
 
 async fn activate(
@@ -133,12 +131,7 @@ async fn activate(
         plan_code: body.plan_code,
         status: body.status.unwrap_or_default(),
     };
-    Ok(Created(
-        client
-            .activate_subscription(context.request(request))
-            .await?
-            .into_inner(),
-    ))
+    Ok(Created(client.activate_subscription(context.request(request)).await?.into_inner()))
 }
 
 async fn get_subscription(
@@ -147,12 +140,7 @@ async fn get_subscription(
     Path(user_id): Path<String>,
 ) -> Result<Json<GetActiveSubscriptionResponse>> {
     let request = GetActiveSubscriptionRequest { meta: None, user_id };
-    Ok(Json(
-        client
-            .get_active_subscription(context.request(request))
-            .await?
-            .into_inner(),
-    ))
+    Ok(Json(client.get_active_subscription(context.request(request)).await?.into_inner()))
 }
 
 /// Passes the body on as it came: what is signed are its bytes.
@@ -162,23 +150,9 @@ async fn receive_webhook(
     headers: HeaderMap,
     Body(raw_body): Body,
 ) -> Result<Json<Done>> {
-    let signature = headers
-        .get(SIGNATURE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned();
-    let request = HandleWebhookRequest {
-        meta: None,
-        raw_body,
-        signature,
-    };
-    Ok(Json(
-        client
-            .handle_webhook(context.request(request))
-            .await?
-            .into_inner()
-            .into(),
-    ))
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let request = HandleWebhookRequest { meta: None, raw_body, signature };
+    Ok(Json(client.handle_webhook(context.request(request)).await?.into_inner().into()))
 }
 
 #[cfg(test)]
@@ -187,13 +161,7 @@ mod tests {
 
     #[test]
     fn an_amount_keeps_the_digits_that_were_sent() {
-        for (json, text) in [
-            ("29.99", "29.99"),
-            ("0.1", "0.1"),
-            ("0", "0"),
-            ("-3", "-3"),
-            ("\"19.90\"", "19.90"),
-        ] {
+        for (json, text) in [("29.99", "29.99"), ("0.1", "0.1"), ("0", "0"), ("-3", "-3"), ("\"19.90\"", "19.90")] {
             assert_eq!(serde_json::from_str::<Amount>(json).unwrap(), Amount(text.to_owned()));
         }
         assert!(serde_json::from_str::<Amount>("[1]").is_err());

@@ -122,9 +122,7 @@ async fn create_course(
         price_usd: body.price_usd.map(|price| price.to_string()).unwrap_or_default(),
         visibility: body.visibility.unwrap_or_default(),
     };
-    Ok(Created(
-        client.create_course(context.request(request)).await?.into_inner(),
-    ))
+    Ok(Created(client.create_course(context.request(request)).await?.into_inner()))
 }
 
 async fn list_courses(
@@ -156,13 +154,7 @@ async fn publish_course(
     Path(course_id): Path<String>,
 ) -> Result<Json<Done>> {
     let request = PublishCourseRequest { meta: None, course_id };
-    Ok(Json(
-        client
-            .publish_course(context.request(request))
-            .await?
-            .into_inner()
-            .into(),
-    ))
+    Ok(Json(client.publish_course(context.request(request)).await?.into_inner().into()))
 }
 
 async fn create_module(
@@ -171,15 +163,8 @@ async fn create_module(
     Path(course_id): Path<String>,
     extract::Json(body): extract::Json<CreateModule>,
 ) -> Result<Created<CreateModuleResponse>> {
-    let request = CreateModuleRequest {
-        meta: None,
-        course_id,
-        title: body.title,
-        module_order: body.module_order,
-    };
-    Ok(Created(
-        client.create_module(context.request(request)).await?.into_inner(),
-    ))
+    let request = CreateModuleRequest { meta: None, course_id, title: body.title, module_order: body.module_order };
+    Ok(Created(client.create_module(context.request(request)).await?.into_inner()))
 }
 
 async fn create_lesson(
@@ -197,9 +182,7 @@ async fn create_lesson(
         skill_keys: body.skill_keys.unwrap_or_default(),
         lesson_order: body.lesson_order,
     };
-    Ok(Created(
-        client.create_lesson(context.request(request)).await?.into_inner(),
-    ))
+    Ok(Created(client.create_lesson(context.request(request)).await?.into_inner()))
 }
 
 async fn enroll(
@@ -214,11 +197,7 @@ async fn enroll(
         tenant_id: body.tenant_id.unwrap_or_default(),
     };
     let answer = client.enroll(context.request(request)).await?.into_inner();
-    let status = if answer.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
+    let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(Done { ok: answer.ok })))
 }
 
@@ -234,9 +213,7 @@ async fn list_enrollments(
         cursor: paging.cursor.unwrap_or_default(),
         limit: paging.limit.unwrap_or_default(),
     };
-    Ok(Json(
-        client.list_enrollments(context.request(request)).await?.into_inner(),
-    ))
+    Ok(Json(client.list_enrollments(context.request(request)).await?.into_inner()))
 }
 
 async fn complete_lesson(
@@ -252,13 +229,7 @@ async fn complete_lesson(
         lesson_id: body.lesson_id,
         time_spent_minutes: body.time_spent_minutes,
     };
-    Ok(Json(
-        client
-            .complete_lesson(context.request(request))
-            .await?
-            .into_inner()
-            .into(),
-    ))
+    Ok(Json(client.complete_lesson(context.request(request)).await?.into_inner().into()))
 }
 
 async fn get_certificate(
@@ -267,14 +238,6 @@ async fn get_certificate(
     Path(verification_code): Path<String>,
 ) -> Result<Json<GetCertificateResponse>> {
     // Public: a token that happens to come along, perhaps an expired one, has no say.
-    let request = GetCertificateRequest {
-        meta: None,
-        verification_code,
-    };
-    Ok(Json(
-        client
-            .get_certificate(context.anonymous().request(request))
-            .await?
-            .into_inner(),
-    ))
+    let request = GetCertificateRequest { meta: None, verification_code };
+    Ok(Json(client.get_certificate(context.anonymous().request(request)).await?.into_inner()))
 }

@@ -1,15 +1,17 @@
 //! `/profiles`: a user's profile and skills.
 
-use axum::{Json, Router, extract::State, routing::{get, post}};
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
 use careeros_shared::{
     Result,
     extract::{self, Path, UserContext},
     grpc::Transport,
-    proto::{
-        userprofile::{
-            GetProfileRequest, GetProfileResponse, GetUserSkillMatrixRequest, GetUserSkillMatrixResponse,
-            UpdateProfileRequest, UpsertSkillRequest, user_profile_service_client::UserProfileServiceClient,
-        },
+    proto::userprofile::{
+        GetProfileRequest, GetProfileResponse, GetUserSkillMatrixRequest, GetUserSkillMatrixResponse,
+        UpdateProfileRequest, UpsertSkillRequest, user_profile_service_client::UserProfileServiceClient,
     },
 };
 use serde::Deserialize;

@@ -61,11 +61,7 @@ impl Listeners {
     async fn bind(common: &Common, grpc: bool) -> anyhow::Result<Self> {
         Ok(Self {
             http: bind("HTTP_PORT", common.http_port).await?,
-            grpc: if grpc {
-                Some(bind("GRPC_PORT", common.grpc_port).await?)
-            } else {
-                None
-            },
+            grpc: if grpc { Some(bind("GRPC_PORT", common.grpc_port).await?) } else { None },
         })
     }
 }
@@ -77,10 +73,7 @@ async fn bind(variable: &str, port: u16) -> anyhow::Result<TcpListener> {
 }
 
 #[derive(Debug, Parser)]
-#[command(
-    about = "A CareerOS service. Settings come from the environment; .env.example lists them.",
-    version
-)]
+#[command(about = "A CareerOS service. Settings come from the environment; .env.example lists them.", version)]
 enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default).
     Serve,
@@ -97,33 +90,20 @@ pub fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let command = if std::env::args_os().len() > 1 {
-        Command::parse()
-    } else {
-        Command::Serve
-    };
+    let command = if std::env::args_os().len() > 1 { Command::parse() } else { Command::Serve };
     exit_code(|| async {
         match (command, migrations) {
             (Command::Serve, _) => {
                 let shutdown = CancellationToken::new();
                 cancel_on_signal(shutdown.clone())?;
-                run(Boot {
-                    env: Env::from_process(),
-                    listeners: None,
-                    shutdown,
-                    clock: Clock::system(),
-                })
-                .await
+                run(Boot { env: Env::from_process(), listeners: None, shutdown, clock: Clock::system() }).await
             }
             (Command::Migrate, Some(migrations)) => {
                 let env = Env::from_process();
                 let mut reader = Reader::new(&env);
                 let url = reader.secret("DATABASE_URL", "postgres://user:password@host:port/database");
                 reader.finish()?;
-                telemetry::init(
-                    env.get("LOG_LEVEL").unwrap_or("info"),
-                    env.get("LOG_FORMAT") == Some("json"),
-                );
+                telemetry::init(env.get("LOG_LEVEL").unwrap_or("info"), env.get("LOG_FORMAT") == Some("json"));
                 Db::connect_lazy(&url, 2, service.name)?.migrate(migrations).await?;
                 tracing::info!(service = service.name, "the migrations are applied");
                 Ok(())
@@ -147,11 +127,7 @@ pub fn exit_code<F: Future<Output = anyhow::Result<()>>>(work: impl FnOnce() -> 
             {
                 eprintln!("error: {error:#}");
             }
-            if error.is::<Problems>() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::FAILURE
-            }
+            if error.is::<Problems>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -238,11 +214,7 @@ impl Runtime {
                 let probe = probe.clone();
                 async move { probe.check().await }
             });
-        let relay = Relay {
-            service: self.service.name,
-            db: db.clone(),
-            kafka: kafka.clone(),
-        };
+        let relay = Relay { service: self.service.name, db: db.clone(), kafka: kafka.clone() };
         let (topics, background) = (kafka.clone(), self.background.clone());
         self.tasks.spawn(async move {
             make_topics(&topics, &background).await;
@@ -262,12 +234,7 @@ impl Runtime {
 
     /// Starts a consumer group.
     pub fn consume<H: Handler>(&self, db: &Db, kafka: &Kafka, consumer: Consumer<H>) {
-        let runner = Runner {
-            service: self.service.name,
-            consumer,
-            db: db.clone(),
-            kafka: kafka.clone(),
-        };
+        let runner = Runner { service: self.service.name, consumer, db: db.clone(), kafka: kafka.clone() };
         let (kafka, background) = (kafka.clone(), self.background.clone());
         self.tasks.spawn(async move {
             make_topics(&kafka, &background).await;
@@ -364,10 +331,7 @@ impl Runtime {
         self.background.cancel();
         self.tasks.close();
         if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
-            tracing::warn!(
-                service = self.service.name,
-                "background work was still running when the drain ended"
-            );
+            tracing::warn!(service = self.service.name, "background work was still running when the drain ended");
         }
         tracing::info!(service = self.service.name, "stopped");
         served

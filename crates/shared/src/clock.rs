@@ -18,17 +18,14 @@ impl Clock {
 
     /// A clock that stands at `start` until it is moved; clones move together.
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self {
-            manual: Some(Arc::new(Mutex::new(start))),
-        }
+        Self { manual: Some(Arc::new(Mutex::new(start))) }
     }
 
     /// The time in UTC, in microseconds: what PostgreSQL can store, so that a value read back equals the one written.
     pub fn now(&self) -> DateTime<Utc> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
-        let now = self.manual.as_ref().map_or_else(Utc::now, |manual| {
-            *manual.lock().unwrap_or_else(PoisonError::into_inner)
-        });
+        let now =
+            self.manual.as_ref().map_or_else(Utc::now, |manual| *manual.lock().unwrap_or_else(PoisonError::into_inner));
         now.trunc_subsecs(6)
     }
 

@@ -86,34 +86,22 @@ pub fn load<T>(service: &Service, env: &Env, own: impl FnOnce(&mut Reader<'_>) -
 impl Common {
     fn read(reader: &mut Reader<'_>, service: &Service) -> Self {
         let common = Self {
-            app_env: reader.with(
-                "APP_ENV",
-                AppEnv::Development,
-                "development, test or production",
-                |v| match v {
-                    "development" => Some(AppEnv::Development),
-                    "test" => Some(AppEnv::Test),
-                    "production" => Some(AppEnv::Production),
-                    _ => None,
-                },
-            ),
+            app_env: reader.with("APP_ENV", AppEnv::Development, "development, test or production", |v| match v {
+                "development" => Some(AppEnv::Development),
+                "test" => Some(AppEnv::Test),
+                "production" => Some(AppEnv::Production),
+                _ => None,
+            }),
             log_level: reader.optional("LOG_LEVEL").unwrap_or_else(|| "info".to_owned()),
-            log_json: reader.with(
-                "LOG_FORMAT",
-                !std::io::stderr().is_terminal(),
-                "json or pretty",
-                |v| match v {
-                    "json" => Some(true),
-                    "pretty" => Some(false),
-                    _ => None,
-                },
-            ),
+            log_json: reader.with("LOG_FORMAT", !std::io::stderr().is_terminal(), "json or pretty", |v| match v {
+                "json" => Some(true),
+                "pretty" => Some(false),
+                _ => None,
+            }),
             http_port: reader.parsed("HTTP_PORT", service.http_port, "a port from 1 to 65535"),
             grpc_port: reader.parsed("GRPC_PORT", service.grpc_port, "a port from 1 to 65535"),
-            service_secret: reader.secret(
-                "SERVICE_SHARED_SECRET",
-                "16 or more visible ASCII characters, the same in every service",
-            ),
+            service_secret: reader
+                .secret("SERVICE_SHARED_SECRET", "16 or more visible ASCII characters, the same in every service"),
             auth_grpc_url: peer(reader, "AUTH_GRPC_URL", "localhost:6001"),
             trusted_proxies: reader.with(
                 "TRUSTED_PROXIES",
@@ -139,11 +127,7 @@ impl Stores {
             reader.problem("DATABASE_URL", "must be postgres://user:password@host:port/database");
         }
         let kafka_brokers = reader.required("KAFKA_BROKERS", "host:port, comma-separated");
-        let well_formed = |broker: &str| {
-            broker
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok())
-        };
+        let well_formed = |broker: &str| broker.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         if !kafka_brokers.is_empty() && !kafka_brokers.split(',').all(well_formed) {
             reader.problem("KAFKA_BROKERS", "must be host:port, comma-separated");
         }
@@ -154,17 +138,13 @@ impl Stores {
             ("KAFKA_SASL_PASSWORD", "sasl.password"),
             ("KAFKA_SSL_CA_LOCATION", "ssl.ca.location"),
         ];
-        let security = security
-            .into_iter()
-            .filter_map(|(name, key)| Some((key, reader.optional_secret(name)?)))
-            .collect();
+        let security =
+            security.into_iter().filter_map(|(name, key)| Some((key, reader.optional_secret(name)?))).collect();
         Self {
             database_url: database_url.into(),
             database_max_connections: reader.parsed("DATABASE_MAX_CONNECTIONS", 10, "a number of connections"),
             kafka_brokers,
-            kafka_client_id: reader
-                .optional("KAFKA_CLIENT_ID")
-                .unwrap_or_else(|| "careeros".to_owned()),
+            kafka_client_id: reader.optional("KAFKA_CLIENT_ID").unwrap_or_else(|| "careeros".to_owned()),
             kafka_topic_partitions: reader.parsed("KAFKA_TOPIC_PARTITIONS", 3, "a number of partitions"),
             kafka_topic_replication: reader.parsed("KAFKA_TOPIC_REPLICATION", 1, "a number of replicas"),
             kafka_security: security,
@@ -175,11 +155,7 @@ impl Stores {
 /// The address of another service, `host:port` or `http(s)://host:port`.
 pub fn peer(reader: &mut Reader<'_>, name: &str, default: &str) -> String {
     reader.with(name, default.to_owned(), "host:port or http(s)://host:port", |text| {
-        let uri = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
-        };
+        let uri = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: http::Uri = uri.parse().ok()?;
         let scheme = uri.scheme_str()?;
         (matches!(scheme, "http" | "https") && uri.port().is_some()).then(|| text.to_owned())
@@ -190,42 +166,23 @@ pub fn peer(reader: &mut Reader<'_>, name: &str, default: &str) -> String {
 mod tests {
     use super::*;
 
-    const SERVICE: Service = Service {
-        name: "test-service",
-        http_port: 1,
-        grpc_port: 2,
-    };
+    const SERVICE: Service = Service { name: "test-service", http_port: 1, grpc_port: 2 };
 
     #[test]
     fn one_message_names_every_problem_of_shared_and_own_settings() {
-        let env: Env = [
-            ("APP_ENV", "prod"),
-            ("KAFKA_BROKERS", "localhost"),
-            ("AUTH_GRPC_URL", "ftp://x:1"),
-        ]
-        .map(|(k, v)| (k.to_owned(), v.to_owned()))
-        .into_iter()
-        .collect();
+        let env: Env = [("APP_ENV", "prod"), ("KAFKA_BROKERS", "localhost"), ("AUTH_GRPC_URL", "ftp://x:1")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into_iter()
+            .collect();
         let problems = load(&SERVICE, &env, Stores::read).unwrap_err().to_string();
-        for name in [
-            "APP_ENV",
-            "KAFKA_BROKERS",
-            "AUTH_GRPC_URL",
-            "DATABASE_URL",
-            "SERVICE_SHARED_SECRET",
-        ] {
+        for name in ["APP_ENV", "KAFKA_BROKERS", "AUTH_GRPC_URL", "DATABASE_URL", "SERVICE_SHARED_SECRET"] {
             assert!(problems.contains(name), "{problems}");
         }
     }
 
     #[test]
     fn a_peer_may_have_a_scheme_or_not() {
-        for (value, ok) in [
-            ("auth:50051", true),
-            ("http://auth:50051", true),
-            ("auth", false),
-            ("https://a:1", true),
-        ] {
+        for (value, ok) in [("auth:50051", true), ("http://auth:50051", true), ("auth", false), ("https://a:1", true)] {
             let env: Env = [("X_GRPC_URL".to_owned(), value.to_owned())].into_iter().collect();
             let mut reader = Reader::new(&env);
             peer(&mut reader, "X_GRPC_URL", "localhost:1");

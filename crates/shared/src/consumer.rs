@@ -181,11 +181,7 @@ impl<H: Handler> Runner<H> {
         .await?;
         let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
         let duplicates = events.len() - fresh.len();
-        let new: Vec<Envelope> = events
-            .iter()
-            .filter(|event| fresh.remove(&event.event_id))
-            .cloned()
-            .collect();
+        let new: Vec<Envelope> = events.iter().filter(|event| fresh.remove(&event.event_id)).cloned().collect();
         if !new.is_empty() {
             self.consumer.handler.apply(&mut tx, &new).await?;
         }
@@ -209,18 +205,10 @@ impl<H: Handler> Runner<H> {
             kafka.partition = message.partition(), kafka.offset = message.offset(), error = %error,
             "a record goes to its dead-letter topic");
         if let Err(error) = self.kafka.ensure_topics(std::slice::from_ref(&topic)).await {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                kafka.topic = topic,
-                "the topic could not be made"
-            );
+            tracing::warn!(error = format!("{error:#}"), kafka.topic = topic, "the topic could not be made");
         }
-        while let Err((failure, _)) = producer
-            .send(
-                dead_letter(&topic, message, self.consumer.group, error),
-                Duration::from_secs(5),
-            )
-            .await
+        while let Err((failure, _)) =
+            producer.send(dead_letter(&topic, message, self.consumer.group, error), Duration::from_secs(5)).await
         {
             tracing::warn!(error = %failure, kafka.topic = topic, "the dead-letter topic does not take the record yet");
             pause(Duration::from_secs(1), shutdown).await;
@@ -255,10 +243,7 @@ fn dead_letter<'a>(
         ("dlq.group", group),
         ("dlq.error", &error.to_string()),
     ] {
-        headers = headers.insert(Header {
-            key,
-            value: Some(value),
-        });
+        headers = headers.insert(Header { key, value: Some(value) });
     }
     FutureRecord::to(topic)
         .key(message.key().unwrap_or_default())

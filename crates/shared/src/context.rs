@@ -87,11 +87,7 @@ impl Context {
     /// perhaps an expired one, has no say.
     #[must_use]
     pub fn anonymous(&self) -> Self {
-        Self {
-            token: None,
-            caller: Ok(Caller::Anonymous),
-            ..self.clone()
-        }
+        Self { token: None, caller: Ok(Caller::Anonymous), ..self.clone() }
     }
 
     /// Wraps `message` for a call to another service as part of this request: on the user's behalf, with the same
@@ -128,30 +124,19 @@ impl Context {
 
     /// As [`Context::request`], without the idempotency key: for a further call that has an effect of its own.
     pub fn subrequest<M>(&self, message: M) -> tonic::Request<M> {
-        Self {
-            idempotency_key: None,
-            ..self.clone()
-        }
-        .request(message)
+        Self { idempotency_key: None, ..self.clone() }.request(message)
     }
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750, the scheme in any case).
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim())
-        .filter(|token| !token.is_empty())
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
 /// The user agent as text, cut to what is stored.
 pub(crate) fn agent(headers: &HeaderMap, name: &str) -> String {
-    headers
-        .get(name)
-        .and_then(|v| v.to_str().ok())
-        .map(|v| v.chars().take(255).collect())
-        .unwrap_or_default()
+    headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v.chars().take(255).collect()).unwrap_or_default()
 }
 
 /// The `Idempotency-Key`.
@@ -164,9 +149,6 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>> {
     };
     match value.to_str() {
         Ok(key) if (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
-        _ => Err(Error::invalid(
-            "Idempotency-Key",
-            "must be 1 to 255 visible ASCII characters",
-        )),
+        _ => Err(Error::invalid("Idempotency-Key", "must be 1 to 255 visible ASCII characters")),
     }
 }

@@ -26,21 +26,15 @@ impl Correlation {
     /// Takes both from `headers`; makes what is missing or malformed.
     pub fn from_headers(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let id = text(&CORRELATION_ID)
-            .filter(|id| is_correlation_id(id))
-            .map_or_else(|| new_id(now), str::to_owned);
-        let traceparent = text(&TRACEPARENT)
-            .filter(|t| is_traceparent(t))
-            .map_or_else(|| new_traceparent(now), str::to_owned);
+        let id = text(&CORRELATION_ID).filter(|id| is_correlation_id(id)).map_or_else(|| new_id(now), str::to_owned);
+        let traceparent =
+            text(&TRACEPARENT).filter(|t| is_traceparent(t)).map_or_else(|| new_traceparent(now), str::to_owned);
         Self { id, traceparent }
     }
 
     /// One for work that no request caused.
     pub fn new(now: DateTime<Utc>) -> Self {
-        Self {
-            id: new_id(now),
-            traceparent: new_traceparent(now),
-        }
+        Self { id: new_id(now), traceparent: new_traceparent(now) }
     }
 
     /// Writes both into `headers`.

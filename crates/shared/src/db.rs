@@ -64,10 +64,7 @@ impl Db {
 
     /// Wraps a pool.
     pub fn new(pool: PgPool) -> Self {
-        Self {
-            pool,
-            committed: Arc::default(),
-        }
+        Self { pool, committed: Arc::default() }
     }
 
     /// The pool, for statements on tables without tenants and for reads through `app_scope`.
@@ -105,11 +102,7 @@ impl Db {
                 Err(error) => return Err(error.into()),
             }
         };
-        Ok(Tx {
-            inner: tx,
-            committed: Arc::clone(&self.committed),
-            publishes: false,
-        })
+        Ok(Tx { inner: tx, committed: Arc::clone(&self.committed), publishes: false })
     }
 
     /// Wakes the relay after a statement of its own has committed events.
@@ -129,10 +122,7 @@ impl Db {
     /// Where a migration fails or an applied one was changed.
     pub async fn migrate(&self, migrations: &Migrator) -> anyhow::Result<()> {
         for migrator in [&BACKBONE, migrations] {
-            let mut migrator = Migrator {
-                migrations: migrator.migrations.clone(),
-                ..Migrator::DEFAULT
-            };
+            let mut migrator = Migrator { migrations: migrator.migrations.clone(), ..Migrator::DEFAULT };
             // Each of the two sees the other's as missing.
             migrator.set_ignore_missing(true);
             migrator.run(&self.pool).await?;
@@ -145,12 +135,7 @@ impl Db {
     /// # Errors
     /// What is wrong and what to do about it.
     pub async fn check(&self, migrations: &'static Migrator) -> std::result::Result<(), String> {
-        let newest = BACKBONE
-            .iter()
-            .chain(migrations.iter())
-            .map(|m| m.version)
-            .max()
-            .unwrap_or_default();
+        let newest = BACKBONE.iter().chain(migrations.iter()).map(|m| m.version).max().unwrap_or_default();
         let applied: std::result::Result<bool, sqlx::Error> =
             sqlx::query_scalar("select exists (select from _sqlx_migrations where version = $1 and success)")
                 .bind(newest)
@@ -162,10 +147,7 @@ impl Db {
             Err(sqlx::Error::Database(e)) if e.code().as_deref() == Some("42P01") => {
                 Err("the database is empty; run scripts/apply-migrations.sh".to_owned())
             }
-            Err(error) => Err(format!(
-                "the database does not answer: {}",
-                crate::error::Error::from(error).message()
-            )),
+            Err(error) => Err(format!("the database does not answer: {}", crate::error::Error::from(error).message())),
         }
     }
 }

@@ -26,10 +26,7 @@ pub struct Subject {
 
 impl From<&User> for Subject {
     fn from(user: &User) -> Self {
-        Self {
-            user_id: user.id,
-            tenant_id: user.tenant_id,
-        }
+        Self { user_id: user.id, tenant_id: user.tenant_id }
     }
 }
 
@@ -45,10 +42,7 @@ pub struct Directory {
 impl Directory {
     /// A directory that asks the auth service behind `auth`.
     pub fn new(auth: Transport) -> Self {
-        Self {
-            auth: Some(AuthServiceClient::new(auth)),
-            known: moka::sync::Cache::new(100_000),
-        }
+        Self { auth: Some(AuthServiceClient::new(auth)), known: moka::sync::Cache::new(100_000) }
     }
 
     /// A directory of `users` with their tenants and nobody else.
@@ -69,15 +63,8 @@ impl Directory {
             return Ok(Some(tenant_id));
         }
         let Some(auth) = &self.auth else { return Ok(None) };
-        let request = GetUserTenantRequest {
-            user_id: user_id.to_string(),
-            ..Default::default()
-        };
-        let answer = auth
-            .clone()
-            .get_user_tenant(grpc::service_request(request, now))
-            .await?
-            .into_inner();
+        let request = GetUserTenantRequest { user_id: user_id.to_string(), ..Default::default() };
+        let answer = auth.clone().get_user_tenant(grpc::service_request(request, now)).await?.into_inner();
         if !answer.found {
             return Ok(None);
         }
@@ -126,21 +113,14 @@ impl Directory {
             return Err(not_yours());
         }
         match self.find_tenant(named, now).await? {
-            Some(tenant_id) if operator || tenant_id == user.tenant_id => Ok(Subject {
-                user_id: named,
-                tenant_id,
-            }),
+            Some(tenant_id) if operator || tenant_id == user.tenant_id => Ok(Subject { user_id: named, tenant_id }),
             _ => Err(not_yours()),
         }
     }
 }
 
 fn optional_id(field: &str, value: &str) -> Result<Option<Uuid>> {
-    if value.is_empty() {
-        Ok(None)
-    } else {
-        id::parse(field, value).map(Some)
-    }
+    if value.is_empty() { Ok(None) } else { id::parse(field, value).map(Some) }
 }
 
 fn not_yours() -> Error {

@@ -73,10 +73,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads from `env`.
     pub fn new(env: &'a Env) -> Self {
-        Self {
-            env,
-            problems: Vec::new(),
-        }
+        Self { env, problems: Vec::new() }
     }
 
     /// Notes a problem with the variable `name`.
@@ -115,12 +112,7 @@ impl<'a> Reader<'a> {
 
     /// A time span such as `15m`, `30d`, `90s`, `250ms` or bare seconds.
     pub fn duration(&mut self, name: &str, default: Duration) -> Duration {
-        self.with(
-            name,
-            default,
-            "a time span such as 250ms, 90s, 15m, 12h or 30d",
-            parse_duration,
-        )
+        self.with(name, default, "a time span such as 250ms, 90s, 15m, 12h or 30d", parse_duration)
     }
 
     /// A secret that is fit for an HTTP header.
@@ -138,11 +130,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// Where anything was wrong, with everything that was.
     pub fn finish(self) -> Result<(), Problems> {
-        if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Problems(self.problems))
-        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Problems(self.problems)) }
     }
 }
 

@@ -110,10 +110,7 @@ impl Envelope {
     /// # Errors
     /// 400 where it is not a UUID.
     pub fn user(&self) -> Result<Option<Uuid>> {
-        self.user_id
-            .as_deref()
-            .map(|id| crate::id::parse("user_id", id))
-            .transpose()
+        self.user_id.as_deref().map(|id| crate::id::parse("user_id", id)).transpose()
     }
 }
 
@@ -159,15 +156,7 @@ mod tests {
             "occurred_at": "2026-01-02T03:04:05Z", "source": "auth-service", "tenant_id": Uuid::nil(), "payload": {}
         });
         assert!(Envelope::parse(valid.to_string().as_bytes()).is_ok());
-        for field in [
-            "event_id",
-            "event_type",
-            "event_version",
-            "occurred_at",
-            "source",
-            "tenant_id",
-            "payload",
-        ] {
+        for field in ["event_id", "event_type", "event_version", "occurred_at", "source", "tenant_id", "payload"] {
             let mut without = valid.clone();
             without.as_object_mut().unwrap().remove(field);
             assert!(Envelope::parse(without.to_string().as_bytes()).is_err(), "{field}");

@@ -23,9 +23,7 @@ pub struct Readiness {
 
 impl std::fmt::Debug for Readiness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.checks.iter().map(|(name, _)| name))
-            .finish()
+        f.debug_list().entries(self.checks.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -57,27 +55,16 @@ impl Readiness {
     pub async fn check(&self) -> Result<Report, Report> {
         let asked = self.checks.iter().map(|(name, check)| async move {
             let answer = tokio::time::timeout(PATIENCE, check()).await;
-            (
-                *name,
-                answer.unwrap_or_else(|_| Err("did not answer within 2 s".to_owned())),
-            )
+            (*name, answer.unwrap_or_else(|_| Err("did not answer within 2 s".to_owned())))
         });
         let answers = futures::future::join_all(asked).await;
         let failed = answers.iter().any(|(_, answer)| answer.is_err());
-        let dependencies = answers
-            .into_iter()
-            .map(|(name, answer)| (name, answer.err().unwrap_or_else(|| "ok".to_owned())))
-            .collect();
+        let dependencies =
+            answers.into_iter().map(|(name, answer)| (name, answer.err().unwrap_or_else(|| "ok".to_owned()))).collect();
         if failed {
-            Err(Report {
-                status: "unavailable",
-                dependencies,
-            })
+            Err(Report { status: "unavailable", dependencies })
         } else {
-            Ok(Report {
-                status: "ready",
-                dependencies,
-            })
+            Ok(Report { status: "ready", dependencies })
         }
     }
 }

@@ -50,11 +50,7 @@ impl Claim {
         .bind(response.encode_to_vec())
         .execute(&mut **tx)
         .await?;
-        if done.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(in_use())
-        }
+        if done.rows_affected() == 1 { Ok(()) } else { Err(in_use()) }
     }
 
     async fn release(&self, db: &Db) {
@@ -102,12 +98,7 @@ where
         Caller::Service => "service".to_owned(),
         Caller::Anonymous => "anonymous".to_owned(),
     };
-    let held = Held {
-        scope,
-        route,
-        key: key.clone(),
-        claim: id::new(context.now),
-    };
+    let held = Held { scope, route, key: key.clone(), claim: id::new(context.now) };
     let hash = Sha256::digest(request.encode_to_vec()).to_vec();
     if let Some(response) = claim(db, &held, &hash, context.now).await? {
         return R::decode(response.as_slice()).map_err(Error::internal);

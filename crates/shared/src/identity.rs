@@ -49,9 +49,7 @@ impl Role {
 
     /// The role written `text`.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Student, Self::Instructor, Self::Admin, Self::Operator]
-            .into_iter()
-            .find(|r| r.as_str() == text)
+        [Self::Student, Self::Instructor, Self::Admin, Self::Operator].into_iter().find(|r| r.as_str() == text)
     }
 }
 
@@ -145,9 +143,7 @@ pub struct Verifier {
 
 impl std::fmt::Debug for Verifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Verifier")
-            .field("remembered", &self.verified.entry_count())
-            .finish_non_exhaustive()
+        f.debug_struct("Verifier").field("remembered", &self.verified.entry_count()).finish_non_exhaustive()
     }
 }
 
@@ -170,10 +166,7 @@ impl Verifier {
             keys: Arc::default(),
             source,
             refresh: Arc::default(),
-            verified: moka::sync::Cache::builder()
-                .max_capacity(50_000)
-                .time_to_live(Duration::from_hours(1))
-                .build(),
+            verified: moka::sync::Cache::builder().max_capacity(50_000).time_to_live(Duration::from_hours(1)).build(),
         }
     }
 
@@ -201,11 +194,7 @@ impl Verifier {
     /// 401 for a token that is malformed, expired or not ours; 503 where the keys cannot be had.
     pub async fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<Arc<User>> {
         if let Some(user) = self.verified.get(token) {
-            return if user.expires_at > now.timestamp() {
-                Ok(user)
-            } else {
-                Err(expired())
-            };
+            return if user.expires_at > now.timestamp() { Ok(user) } else { Err(expired()) };
         }
         let key = self.key_of(token, now).await?;
         let user = Arc::new(User::from(decode(token, &key, now)?));
@@ -218,31 +207,19 @@ impl Verifier {
     /// # Errors
     /// 503 where the auth service cannot be reached.
     pub async fn ready(&self, now: DateTime<Utc>) -> Result<()> {
-        if self
-            .keys
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .is_empty()
-        {
+        if self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
             self.fetch(now).await?;
         }
         Ok(())
     }
 
     fn known(&self, kid: &str) -> Option<DecodingKey> {
-        self.keys
-            .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .get(kid)
-            .cloned()
+        self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(kid).cloned()
     }
 
     async fn key_of(&self, token: &str, now: DateTime<Utc>) -> Result<DecodingKey> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| malformed())?;
-        let kid = header
-            .kid
-            .filter(|_| header.alg == Algorithm::EdDSA)
-            .ok_or_else(malformed)?;
+        let kid = header.kid.filter(|_| header.alg == Algorithm::EdDSA).ok_or_else(malformed)?;
         if let Some(key) = self.known(&kid) {
             return Ok(key);
         }
@@ -275,14 +252,8 @@ fn decode(token: &str, key: &DecodingKey, now: DateTime<Utc>) -> Result<Claims> 
     validation.set_audience(&[AUDIENCE]);
     // Expiry is checked below against the time passed in.
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
-        .map_err(|_| malformed())?
-        .claims;
-    if claims.exp <= now.timestamp() {
-        Err(expired())
-    } else {
-        Ok(claims)
-    }
+    let claims = jsonwebtoken::decode::<Claims>(token, key, &validation).map_err(|_| malformed())?.claims;
+    if claims.exp <= now.timestamp() { Err(expired()) } else { Ok(claims) }
 }
 
 fn malformed() -> Error {

@@ -85,10 +85,8 @@ impl Kafka {
             return Ok(());
         }
         let (partitions, replicas) = (self.stores.kafka_topic_partitions, self.stores.kafka_topic_replication);
-        let new: Vec<_> = missing
-            .iter()
-            .map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas)))
-            .collect();
+        let new: Vec<_> =
+            missing.iter().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas))).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
         for result in admin.create_topics(&new, &options).await? {
             match result {
@@ -126,10 +124,7 @@ impl Probe {
     pub(crate) async fn check(&self) -> Result<(), String> {
         let producer = self.0.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            producer
-                .client()
-                .fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_secs(1))
-                .map(|_| ())
+            producer.client().fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_secs(1)).map(|_| ())
         });
         match asked.await {
             Ok(Ok(())) => Ok(()),

@@ -22,10 +22,7 @@ pub struct About {
 
 impl From<crate::directory::Subject> for About {
     fn from(subject: crate::directory::Subject) -> Self {
-        Self {
-            tenant_id: subject.tenant_id,
-            user_id: Some(subject.user_id),
-        }
+        Self { tenant_id: subject.tenant_id, user_id: Some(subject.user_id) }
     }
 }
 
@@ -125,12 +122,6 @@ impl Row {
             "traceparent": context.correlation.traceparent,
         });
         let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
-        Ok(Self {
-            event_id: envelope.event_id,
-            topic: E::TOPIC,
-            key,
-            headers,
-            value,
-        })
+        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
     }
 }

@@ -35,11 +35,7 @@ impl Page {
             1..=100 => i64::from(limit),
             _ => return Err(Error::invalid("limit", "must be from 1 to 100")),
         };
-        let after = if cursor.is_empty() {
-            None
-        } else {
-            Some(Position::decode(cursor)?)
-        };
+        let after = if cursor.is_empty() { None } else { Some(Position::decode(cursor)?) };
         Ok(Self { after, limit })
     }
 
@@ -73,10 +69,7 @@ impl Position {
             let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
             let (time, id) = bytes.split_at_checked(8)?;
             let time = DateTime::from_timestamp_micros(i64::from_be_bytes(time.try_into().ok()?))?;
-            Some(Self {
-                time,
-                id: Uuid::from_slice(id).ok()?,
-            })
+            Some(Self { time, id: Uuid::from_slice(id).ok()? })
         };
         read().ok_or_else(|| Error::invalid("cursor", "must be the next_cursor of an earlier answer"))
     }
@@ -109,14 +102,8 @@ mod tests {
     #[test]
     fn only_a_page_with_a_row_to_spare_has_a_next_one() {
         let page = Page::parse("", 2).unwrap();
-        let row = |n: u128| Position {
-            time: DateTime::UNIX_EPOCH,
-            id: Uuid::from_u128(n),
-        };
-        assert_eq!(
-            page.cut(vec![row(3), row(2)], |row| *row),
-            (vec![row(3), row(2)], String::new())
-        );
+        let row = |n: u128| Position { time: DateTime::UNIX_EPOCH, id: Uuid::from_u128(n) };
+        assert_eq!(page.cut(vec![row(3), row(2)], |row| *row), (vec![row(3), row(2)], String::new()));
         let (rows, cursor) = page.cut(vec![row(3), row(2), row(1)], |row| *row);
         assert_eq!(rows, [row(3), row(2)]);
         assert_eq!(Page::parse(&cursor, 2).unwrap().after, Some(row(2)));

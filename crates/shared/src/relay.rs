@@ -76,10 +76,8 @@ impl Relay {
     /// Owns the outbox for as long as nothing fails.
     async fn own(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let mut connection = self.db.pool().acquire().await?.detach();
-        let owned: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
-            .bind(LOCK)
-            .fetch_one(&mut connection)
-            .await?;
+        let owned: bool =
+            sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(LOCK).fetch_one(&mut connection).await?;
         if !owned {
             return Ok(());
         }
@@ -125,10 +123,7 @@ impl Relay {
                 "the broker refuses an event for good; it is parked in the outbox for an operator"
             );
         }
-        sqlx::query("delete from outbox where seq = any($1)")
-            .bind(&outcome.published)
-            .execute(connection)
-            .await?;
+        sqlx::query("delete from outbox where seq = any($1)").bind(&outcome.published).execute(connection).await?;
         metrics::counter!("outbox_published_total", "service" => self.service)
             .increment(outcome.published.len() as u64);
         match outcome.failure {
@@ -143,16 +138,11 @@ async fn send(producer: &FutureProducer, rows: &[Row]) -> Outcome {
     let mut outcome = Outcome::default();
     let mut deliveries = Vec::with_capacity(rows.len());
     for row in rows {
-        let headers = row.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header {
-                key,
-                value: Some(value),
-            })
-        });
-        let record = FutureRecord::to(&row.topic)
-            .key(&row.key)
-            .payload(&row.value)
-            .headers(headers);
+        let headers = row
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        let record = FutureRecord::to(&row.topic).key(&row.key).payload(&row.value).headers(headers);
         match producer.send_result(record) {
             Ok(delivery) => deliveries.push((row.seq, delivery)),
             Err((error, _)) if is_permanent(&error) => outcome.refused.push((row.seq, error.to_string())),

@@ -12,15 +12,7 @@ pub fn init(level: &str, json: bool) {
     let lines = fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     let started = if json {
-        registry
-            .with(
-                lines
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false),
-            )
-            .try_init()
+        registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
     } else {
         registry.with(lines.compact().with_target(false)).try_init()
     };

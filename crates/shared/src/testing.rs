@@ -53,10 +53,7 @@ pub fn directory(users: &[&TestUser]) -> Directory {
 
 /// The value of an environment variable that `scripts/test.sh` sets.
 pub(crate) fn variable(name: &str) -> String {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "tests are configured by the script that runs them"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the script that runs them")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run the tests by scripts/test.sh"))
 }
 
@@ -78,19 +75,8 @@ pub fn envelope<E: Event>(tenant_id: Uuid, user_id: Option<Uuid>, occurred_at: D
 
 /// Applies `events` as the runner applies a batch: in one transaction with the inbox.
 pub async fn deliver<H: Handler>(db: &Db, group: &'static str, handler: H, events: &[Envelope]) -> crate::Result<()> {
-    let consumer = Consumer {
-        group,
-        topics: &[],
-        handler,
-    };
-    Runner {
-        service: "test-service",
-        consumer,
-        db: db.clone(),
-        kafka: kafka_of("localhost:1"),
-    }
-    .apply(events)
-    .await
+    let consumer = Consumer { group, topics: &[], handler };
+    Runner { service: "test-service", consumer, db: db.clone(), kafka: kafka_of("localhost:1") }.apply(events).await
 }
 
 /// The broker of the test run.

@@ -24,10 +24,7 @@ impl Checks {
 
     /// Notes that `field` is wrong.
     pub fn fail(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.fields.push(FieldError {
-            field: field.into(),
-            message: message.into(),
-        });
+        self.fields.push(FieldError { field: field.into(), message: message.into() });
     }
 
     /// Notes that `field` is wrong unless `holds`.
@@ -46,11 +43,8 @@ impl Checks {
         } else if length > max {
             self.fail(field, format!("must have {max} characters or fewer"));
         } else if length < min || (min > 0 && value.trim().is_empty()) {
-            let message = if min <= 1 {
-                "must not be empty".to_owned()
-            } else {
-                format!("must have {min} characters or more")
-            };
+            let message =
+                if min <= 1 { "must not be empty".to_owned() } else { format!("must have {min} characters or more") };
             self.fail(field, message);
         }
     }
@@ -87,11 +81,7 @@ impl Checks {
     /// # Errors
     /// 400 naming every field noted.
     pub fn finish(self) -> Result<()> {
-        if self.fields.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::invalid_fields(self.fields))
-        }
+        if self.fields.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.fields)) }
     }
 }
 
@@ -101,12 +91,8 @@ mod tests {
 
     #[test]
     fn text_counts_characters_and_refuses_blanks_and_nul() {
-        for (value, ok) in [
-            ("ä".repeat(10).as_str(), true),
-            (&"ä".repeat(11), false),
-            ("   ", false),
-            ("a\0b", false),
-        ] {
+        for (value, ok) in [("ä".repeat(10).as_str(), true), (&"ä".repeat(11), false), ("   ", false), ("a\0b", false)]
+        {
             let mut checks = Checks::new();
             checks.text("title", value, 1, 10);
             assert_eq!(checks.finish().is_ok(), ok, "{value:?}");

@@ -25,10 +25,7 @@ impl TestGateway {
     pub(crate) async fn start(settings: &[(&str, &str)], users: &[&TestUser]) -> Self {
         let clock = testing::clock();
         let db = TestDb::new(&MIGRATIONS).await;
-        let app = App {
-            db: db.clone(),
-            directory: testing::directory(users),
-        };
+        let app = App { db: db.clone(), directory: testing::directory(users) };
         let profile = TestService::new(&clock, app.routes(), |_| axum::Router::new());
         let away = away();
         let peers = Peers {
@@ -41,19 +38,11 @@ impl TestGateway {
             billing: away.clone(),
             analytics: away,
         };
-        let env: Env = settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let env: Env = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let config = read(&env);
         let router = http::router(&peers, Throttle::new(&config, clock.clone()), config.cors);
         let service = TestService::new(&clock, Routes::default(), |_| router);
-        Self {
-            service,
-            peers,
-            clock,
-            _db: db,
-        }
+        Self { service, peers, clock, _db: db }
     }
 }
 
@@ -65,10 +54,5 @@ fn read(env: &Env) -> Config {
 }
 
 fn away() -> Transport {
-    grpc::connect(
-        AWAY,
-        &"a-secret-for-tests-only".to_owned().into(),
-        Duration::from_secs(2),
-    )
-    .unwrap()
+    grpc::connect(AWAY, &"a-secret-for-tests-only".to_owned().into(), Duration::from_secs(2)).unwrap()
 }

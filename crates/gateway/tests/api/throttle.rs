@@ -12,10 +12,7 @@ async fn the_request_after_the_last_allowed_one_is_429_until_the_window_ends() {
     for left in [2, 1, 0] {
         let answer = gateway.service.get(&ada.token, &path).await.expect(200);
         assert_eq!(answer.headers["ratelimit-policy"], "\"default\";q=3;w=60");
-        assert_eq!(
-            answer.headers["ratelimit"],
-            format!("\"default\";r={left};t=60").as_str()
-        );
+        assert_eq!(answer.headers["ratelimit"], format!("\"default\";r={left};t=60").as_str());
     }
     gateway.clock.advance(TimeDelta::seconds(20));
     let refused = gateway.service.get(&ada.token, &path).await.expect(429);
@@ -31,25 +28,12 @@ async fn users_have_limits_of_their_own_and_strangers_share_their_address() {
     let gateway = TestGateway::start(&[("THROTTLE_LIMIT", "1")], &[&ada, &bob]).await;
     let service = &gateway.service;
     for user in [&ada, &bob] {
-        service
-            .get(&user.token, &format!("/v1/profiles/{}", user.id))
-            .await
-            .expect(200);
-        service
-            .get(&user.token, &format!("/v1/profiles/{}", user.id))
-            .await
-            .expect(429);
+        service.get(&user.token, &format!("/v1/profiles/{}", user.id)).await.expect(200);
+        service.get(&user.token, &format!("/v1/profiles/{}", user.id)).await.expect(429);
     }
     // A token that is not valid buys nothing.
     service.get("forged", "/v1/auth/me").await.expect(401);
-    service
-        .post(
-            "",
-            "/v1/auth/login",
-            json!({"email": "a@b.example", "password": "12345678"}),
-        )
-        .await
-        .expect(429);
+    service.post("", "/v1/auth/login", json!({"email": "a@b.example", "password": "12345678"})).await.expect(429);
 }
 
 #[tokio::test]

@@ -16,11 +16,8 @@ impl From<Error> for Status {
             Some(chain) => tracing::debug!(error.code = error.code(), error.chain = chain, "a call was refused"),
             None => {}
         }
-        let mut details = ErrorDetails::with_error_info(
-            error.code(),
-            DOMAIN,
-            [("kind".to_owned(), error.kind().code().to_owned())],
-        );
+        let mut details =
+            ErrorDetails::with_error_info(error.code(), DOMAIN, [("kind".to_owned(), error.kind().code().to_owned())]);
         if !error.fields().is_empty() {
             let violations = error.fields().iter().map(|f| FieldViolation::new(&f.field, &f.message));
             details.set_bad_request(violations.collect::<Vec<_>>());
@@ -50,10 +47,7 @@ impl From<Status> for Error {
             error.0.fields = bad
                 .field_violations
                 .iter()
-                .map(|v| FieldError {
-                    field: v.field.clone(),
-                    message: v.description.clone(),
-                })
+                .map(|v| FieldError { field: v.field.clone(), message: v.description.clone() })
                 .collect();
         }
         error.0.retry_after = details.retry_info().and_then(|retry| retry.retry_delay);
@@ -93,10 +87,7 @@ mod tests {
         let received = Error::from(Status::from(Error::not_entitled("the monthly quota is spent")));
         assert_eq!((received.kind(), received.code()), (Kind::Forbidden, NOT_ENTITLED));
 
-        let received = Error::from(Status::from(Error::too_many_requests(
-            "slow down",
-            Duration::from_secs(7),
-        )));
+        let received = Error::from(Status::from(Error::too_many_requests("slow down", Duration::from_secs(7))));
         assert_eq!(received.retry_after(), Some(Duration::from_secs(7)));
     }
 

@@ -66,10 +66,7 @@ impl IntoResponse for Error {
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -78,18 +75,12 @@ impl IntoResponse for Error {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
-        response.extensions_mut().insert(Logged {
-            code: self.code().to_owned(),
-            chain: self.chain(),
-        });
+        response.extensions_mut().insert(Logged { code: self.code().to_owned(), chain: self.chain() });
         response
     }
 }
 
 /// The code and private cause of the error that `response` was made from.
 pub(crate) fn logged(response: &Response) -> Option<(&str, Option<&str>)> {
-    response
-        .extensions()
-        .get::<Logged>()
-        .map(|l| (l.code.as_str(), l.chain.as_deref()))
+    response.extensions().get::<Logged>().map(|l| (l.code.as_str(), l.chain.as_deref()))
 }

@@ -44,64 +44,19 @@ use Kind::{
 /// Kind, default code, HTTP status, gRPC code. The first row with a gRPC code is what that code means from a peer that
 /// sent no details.
 const TABLE: [(Kind, &str, StatusCode, Code); 14] = [
-    (
-        Invalid,
-        "invalid_request",
-        StatusCode::BAD_REQUEST,
-        Code::InvalidArgument,
-    ),
-    (
-        Unauthenticated,
-        "unauthenticated",
-        StatusCode::UNAUTHORIZED,
-        Code::Unauthenticated,
-    ),
+    (Invalid, "invalid_request", StatusCode::BAD_REQUEST, Code::InvalidArgument),
+    (Unauthenticated, "unauthenticated", StatusCode::UNAUTHORIZED, Code::Unauthenticated),
     (Forbidden, "forbidden", StatusCode::FORBIDDEN, Code::PermissionDenied),
     (NotFound, "not_found", StatusCode::NOT_FOUND, Code::NotFound),
-    (
-        MethodNotAllowed,
-        "method_not_allowed",
-        StatusCode::METHOD_NOT_ALLOWED,
-        Code::Unimplemented,
-    ),
+    (MethodNotAllowed, "method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
     (Conflict, "conflict", StatusCode::CONFLICT, Code::FailedPrecondition),
-    (
-        TooLarge,
-        "body_too_large",
-        StatusCode::PAYLOAD_TOO_LARGE,
-        Code::OutOfRange,
-    ),
-    (
-        UnsupportedMediaType,
-        "unsupported_media_type",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::InvalidArgument,
-    ),
-    (
-        Unprocessable,
-        "unprocessable",
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Code::InvalidArgument,
-    ),
-    (
-        TooManyRequests,
-        "too_many_requests",
-        StatusCode::TOO_MANY_REQUESTS,
-        Code::ResourceExhausted,
-    ),
-    (
-        HeadersTooLarge,
-        "headers_too_large",
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Code::InvalidArgument,
-    ),
+    (TooLarge, "body_too_large", StatusCode::PAYLOAD_TOO_LARGE, Code::OutOfRange),
+    (UnsupportedMediaType, "unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+    (Unprocessable, "unprocessable", StatusCode::UNPROCESSABLE_ENTITY, Code::InvalidArgument),
+    (TooManyRequests, "too_many_requests", StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
+    (HeadersTooLarge, "headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, Code::InvalidArgument),
     (Internal, "internal", StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
-    (
-        Unavailable,
-        "unavailable",
-        StatusCode::SERVICE_UNAVAILABLE,
-        Code::Unavailable,
-    ),
+    (Unavailable, "unavailable", StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
     (Timeout, "timeout", StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
 ];
 

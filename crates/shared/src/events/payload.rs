@@ -64,12 +64,7 @@ pub struct ProfileUpdated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
 }
-event!(
-    ProfileUpdated,
-    "ProfileUpdated",
-    "profile.profile-updated",
-    "user-profile-service"
-);
+event!(ProfileUpdated, "ProfileUpdated", "profile.profile-updated", "user-profile-service");
 
 /// A user's proficiency in a skill is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,12 +74,7 @@ pub struct SkillsUpdated {
     pub skill_key: String,
     pub proficiency: f64,
 }
-event!(
-    SkillsUpdated,
-    "SkillsUpdated",
-    "profile.skills-updated",
-    "user-profile-service"
-);
+event!(SkillsUpdated, "SkillsUpdated", "profile.skills-updated", "user-profile-service");
 
 /// A user has uploaded a document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,12 +86,7 @@ pub struct DocumentUploaded {
     pub mime_type: String,
     pub size_bytes: i64,
 }
-event!(
-    DocumentUploaded,
-    "DocumentUploaded",
-    "profile.document-uploaded",
-    "user-profile-service"
-);
+event!(DocumentUploaded, "DocumentUploaded", "profile.document-uploaded", "user-profile-service");
 
 /// An AI flow has run; the event carries the user in its envelope.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,12 +105,7 @@ pub struct AiFlowExecuted {
     #[serde(with = "rust_decimal::serde::float")]
     pub total_cost_usd: Decimal,
 }
-event!(
-    AiFlowExecuted,
-    "AIFlowExecuted",
-    "ai.ai-flow-executed",
-    "ai-core-service"
-);
+event!(AiFlowExecuted, "AIFlowExecuted", "ai.ai-flow-executed", "ai-core-service");
 
 /// What a user lacks for a role, in the order to learn it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,12 +115,7 @@ pub struct SkillGapAnalyzed {
     pub missing_skills: Vec<String>,
     pub priority_order: Vec<String>,
 }
-event!(
-    SkillGapAnalyzed,
-    "SkillGapAnalyzed",
-    "ai.skill-gap-analyzed",
-    "ai-core-service"
-);
+event!(SkillGapAnalyzed, "SkillGapAnalyzed", "ai.skill-gap-analyzed", "ai-core-service");
 
 /// A roadmap has been proposed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,12 +125,7 @@ pub struct RoadmapDraftGenerated {
     pub stages: Vec<String>,
     pub timeline_weeks: i32,
 }
-event!(
-    RoadmapDraftGenerated,
-    "RoadmapDraftGenerated",
-    "ai.roadmap-draft-generated",
-    "ai-core-service"
-);
+event!(RoadmapDraftGenerated, "RoadmapDraftGenerated", "ai.roadmap-draft-generated", "ai-core-service");
 
 /// One attempt at a model provider has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -171,12 +141,7 @@ pub struct ModelCallCompleted {
     #[serde(with = "rust_decimal::serde::str")]
     pub cost_usd: Decimal,
 }
-event!(
-    ModelCallCompleted,
-    "ModelCallCompleted",
-    "ai.model-call-completed",
-    "ai-core-service"
-);
+event!(ModelCallCompleted, "ModelCallCompleted", "ai.model-call-completed", "ai-core-service");
 
 /// A roadmap exists.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -188,13 +153,7 @@ pub struct RoadmapCreated {
     pub goal_key: String,
     pub version: u32,
 }
-event!(
-    RoadmapCreated,
-    "RoadmapCreated",
-    "roadmap.roadmap-created",
-    "roadmap-service",
-    roadmap_id
-);
+event!(RoadmapCreated, "RoadmapCreated", "roadmap.roadmap-created", "roadmap-service", roadmap_id);
 
 /// A roadmap has changed in the way that `change` names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -205,13 +164,7 @@ pub struct RoadmapUpdated {
     pub version: u32,
     pub change: String,
 }
-event!(
-    RoadmapUpdated,
-    "RoadmapUpdated",
-    "roadmap.roadmap-updated",
-    "roadmap-service",
-    roadmap_id
-);
+event!(RoadmapUpdated, "RoadmapUpdated", "roadmap.roadmap-updated", "roadmap-service", roadmap_id);
 
 /// A milestone is done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,13 +174,7 @@ pub struct MilestoneCompleted {
     pub roadmap_id: Uuid,
     pub completed_at: DateTime<Utc>,
 }
-event!(
-    MilestoneCompleted,
-    "MilestoneCompleted",
-    "roadmap.milestone-completed",
-    "roadmap-service",
-    roadmap_id
-);
+event!(MilestoneCompleted, "MilestoneCompleted", "roadmap.milestone-completed", "roadmap-service", roadmap_id);
 
 /// A user takes a course.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -236,12 +183,7 @@ pub struct EnrollmentCreated {
     pub user_id: Uuid,
     pub course_id: Uuid,
 }
-event!(
-    EnrollmentCreated,
-    "EnrollmentCreated",
-    "lms.enrollment-created",
-    "lms-service"
-);
+event!(EnrollmentCreated, "EnrollmentCreated", "lms.enrollment-created", "lms-service");
 
 /// A user has completed a lesson.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -254,12 +196,7 @@ pub struct LessonCompleted {
     pub completed_at: DateTime<Utc>,
     pub time_spent_minutes: u32,
 }
-event!(
-    LessonCompleted,
-    "LessonCompleted",
-    "lms.lesson-completed",
-    "lms-service"
-);
+event!(LessonCompleted, "LessonCompleted", "lms.lesson-completed", "lms-service");
 
 /// A user has answered a quiz.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -284,12 +221,7 @@ pub struct CourseCompleted {
     pub course_id: Uuid,
     pub completed_at: DateTime<Utc>,
 }
-event!(
-    CourseCompleted,
-    "CourseCompleted",
-    "lms.course-completed",
-    "lms-service"
-);
+event!(CourseCompleted, "CourseCompleted", "lms.course-completed", "lms-service");
 
 /// A user has a certificate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -300,12 +232,7 @@ pub struct CertificateIssued {
     pub certificate_id: Uuid,
     pub verification_code: String,
 }
-event!(
-    CertificateIssued,
-    "CertificateIssued",
-    "lms.certificate-issued",
-    "lms-service"
-);
+event!(CertificateIssued, "CertificateIssued", "lms.certificate-issued", "lms-service");
 
 /// A course is in the catalogue, with the skills that its lessons teach.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -315,13 +242,7 @@ pub struct CoursePublished {
     pub version: u32,
     pub lessons: Vec<PublishedLesson>,
 }
-event!(
-    CoursePublished,
-    "CoursePublished",
-    "lms.course-published",
-    "lms-service",
-    course_id
-);
+event!(CoursePublished, "CoursePublished", "lms.course-published", "lms-service", course_id);
 
 /// A user's mastery of a skill is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -331,12 +252,7 @@ pub struct MasteryScoreUpdated {
     pub skill_key: String,
     pub score: f64,
 }
-event!(
-    MasteryScoreUpdated,
-    "MasteryScoreUpdated",
-    "edutracker.mastery-score-updated",
-    "edu-tracker-service"
-);
+event!(MasteryScoreUpdated, "MasteryScoreUpdated", "edutracker.mastery-score-updated", "edu-tracker-service");
 
 /// A user's streak is now this long.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -345,12 +261,7 @@ pub struct StreakUpdated {
     pub user_id: Uuid,
     pub streak_days: u32,
 }
-event!(
-    StreakUpdated,
-    "StreakUpdated",
-    "edutracker.streak-updated",
-    "edu-tracker-service"
-);
+event!(StreakUpdated, "StreakUpdated", "edutracker.streak-updated", "edu-tracker-service");
 
 /// A user's productivity is now this, 0 to 100.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -439,13 +350,7 @@ pub struct InvoicePaid {
     pub amount_usd: Decimal,
     pub paid_at: DateTime<Utc>,
 }
-event!(
-    InvoicePaid,
-    "InvoicePaid",
-    "billing.invoice-paid",
-    "subscription-billing-service",
-    subscription_id
-);
+event!(InvoicePaid, "InvoicePaid", "billing.invoice-paid", "subscription-billing-service", subscription_id);
 
 /// A plan's price is this from `effective_at` on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -457,13 +362,7 @@ pub struct PlanChanged {
     pub billing_interval: String,
     pub effective_at: DateTime<Utc>,
 }
-event!(
-    PlanChanged,
-    "PlanChanged",
-    "billing.plan-changed",
-    "subscription-billing-service",
-    plan_code
-);
+event!(PlanChanged, "PlanChanged", "billing.plan-changed", "subscription-billing-service", plan_code);
 
 /// One question of a submitted quiz.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

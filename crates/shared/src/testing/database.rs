@@ -40,9 +40,7 @@ impl TestDb {
     /// A fresh database with the backbone's and the service's migrations.
     pub async fn new(migrations: &'static Migrator) -> Self {
         let server = PgConnectOptions::from_str(&variable("TEST_DATABASE_URL")).expect("TEST_DATABASE_URL is a URL");
-        let mut connection = PgConnection::connect_with(&server)
-            .await
-            .expect("the test server answers");
+        let mut connection = PgConnection::connect_with(&server).await.expect("the test server answers");
         let template = ensure_template(&mut connection, &server, migrations).await;
         let name = format!("t_{}", super::id().simple());
         run(&mut connection, format!("create database {name} template {template}")).await;
@@ -68,11 +66,7 @@ impl TestDb {
 
     /// The types of the events in the outbox, oldest first.
     pub async fn event_types(&self) -> Vec<String> {
-        self.outbox()
-            .await
-            .into_iter()
-            .map(|(_, _, envelope)| envelope.event_type)
-            .collect()
+        self.outbox().await.into_iter().map(|(_, _, envelope)| envelope.event_type).collect()
     }
 }
 
@@ -97,19 +91,12 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
         .await;
         run(connection, format!("drop database if exists {template}")).await;
         run(connection, format!("create database {template}")).await;
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .connect_lazy_with(server.clone().database(&template));
+        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(server.clone().database(&template));
         for kind in ["tables", "sequences"] {
             let grant = format!("alter default privileges grant all on {kind} to {ROLE}");
-            pool.execute(AssertSqlSafe(grant))
-                .await
-                .expect("privileges can be granted");
+            pool.execute(AssertSqlSafe(grant)).await.expect("privileges can be granted");
         }
-        Db::new(pool.clone())
-            .migrate(migrations)
-            .await
-            .expect("the migrations apply");
+        Db::new(pool.clone()).migrate(migrations).await.expect("the migrations apply");
         pool.close().await;
         run(connection, format!("alter database {template} is_template true")).await;
     }
@@ -118,8 +105,5 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
 }
 
 async fn run(connection: &mut PgConnection, sql: String) {
-    connection
-        .execute(AssertSqlSafe(sql.clone()))
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    connection.execute(AssertSqlSafe(sql.clone())).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
 }

@@ -54,10 +54,7 @@ impl Answer {
 
     /// This answer, if its status is `status`.
     #[track_caller]
-    #[expect(
-        clippy::return_self_not_must_use,
-        reason = "the status is often all that a test asks about"
-    )]
+    #[expect(clippy::return_self_not_must_use, reason = "the status is often all that a test asks about")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
         self
@@ -77,12 +74,8 @@ impl TestService {
         routes: Routes,
         rest: impl FnOnce(Transport) -> Router,
     ) -> Self {
-        let guard = Guard {
-            service: "test-service",
-            secret: SECRET.into(),
-            verifier: verifier.clone(),
-            clock: clock.clone(),
-        };
+        let guard =
+            Guard { service: "test-service", secret: SECRET.into(), verifier: verifier.clone(), clock: clock.clone() };
         let transport = grpc::in_process(&Services::new(routes, guard));
         let edge = Edge {
             service: "test-service",
@@ -91,30 +84,17 @@ impl TestService {
             trusted_proxies: Vec::new(),
             timeout: Duration::from_secs(30),
         };
-        Self {
-            router: http::router(rest(transport.clone()), edge, Readiness::default()),
-            transport,
-        }
+        Self { router: http::router(rest(transport.clone()), edge, Readiness::default()), transport }
     }
 
     /// GET `path` with `token` (none where empty).
     pub async fn get(&self, token: &str, path: &str) -> Answer {
-        self.send(
-            self.request("GET", token, path)
-                .body(Body::empty())
-                .expect("a valid request"),
-        )
-        .await
+        self.send(self.request("GET", token, path).body(Body::empty()).expect("a valid request")).await
     }
 
     /// DELETE `path`.
     pub async fn delete(&self, token: &str, path: &str) -> Answer {
-        self.send(
-            self.request("DELETE", token, path)
-                .body(Body::empty())
-                .expect("a valid request"),
-        )
-        .await
+        self.send(self.request("DELETE", token, path).body(Body::empty()).expect("a valid request")).await
     }
 
     /// POST `body` to `path`.
@@ -135,23 +115,14 @@ impl TestService {
     /// POST `body` to `path` with an `Idempotency-Key`.
     pub async fn post_once(&self, token: &str, path: &str, key: &str, body: Value) -> Answer {
         let request = self.request("POST", token, path).header("idempotency-key", key);
-        let request = request
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body.to_string()));
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string()));
         self.send(request.expect("a valid request")).await
     }
 
     /// Any request; it comes from 203.0.113.7 unless its extensions say otherwise.
     pub async fn send(&self, mut request: Request<Body>) -> Answer {
-        request
-            .extensions_mut()
-            .get_or_insert_with(|| ConnectInfo(SocketAddr::from(([203, 0, 113, 7], 4711))));
-        let response = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("a router is infallible");
+        request.extensions_mut().get_or_insert_with(|| ConnectInfo(SocketAddr::from(([203, 0, 113, 7], 4711))));
+        let response = self.router.clone().oneshot(request).await.expect("a router is infallible");
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a whole body");
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -165,22 +136,12 @@ impl TestService {
 
     #[expect(clippy::unused_self, reason = "reads better beside the methods that send")]
     fn request(&self, method: &str, token: &str, path: &str) -> axum::http::request::Builder {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::USER_AGENT, "careeros-test/1");
-        if token.is_empty() {
-            request
-        } else {
-            request.header(header::AUTHORIZATION, format!("Bearer {token}"))
-        }
+        let request = Request::builder().method(method).uri(path).header(header::USER_AGENT, "careeros-test/1");
+        if token.is_empty() { request } else { request.header(header::AUTHORIZATION, format!("Bearer {token}")) }
     }
 
     async fn send_json(&self, method: &str, token: &str, path: &str, body: &Value) -> Answer {
-        let request = self
-            .request(method, token, path)
-            .header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(Body::from(body.to_string())).expect("a valid request"))
-            .await
+        let request = self.request(method, token, path).header(header::CONTENT_TYPE, "application/json");
+        self.send(request.body(Body::from(body.to_string())).expect("a valid request")).await
     }
 }

@@ -61,10 +61,7 @@ impl TestUser {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
         };
-        let header = Header {
-            kid: Some(KID.to_owned()),
-            ..Header::new(Algorithm::EdDSA)
-        };
+        let header = Header { kid: Some(KID.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_pem(KEY).expect("the test key is a key");
         let token = jsonwebtoken::encode(&header, &claims, &key).expect("claims can be signed");
         Self { id, tenant_id, token }

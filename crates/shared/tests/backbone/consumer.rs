@@ -39,25 +39,14 @@ impl Handler for Tally {
 /// A database with the table that [`Tally`] writes.
 async fn database() -> TestDb {
     let db = TestDb::new(&NO_MIGRATIONS).await;
-    sqlx::query("create table tally (tenant_id text, number text)")
-        .execute(&db.admin)
-        .await
-        .unwrap();
+    sqlx::query("create table tally (tenant_id text, number text)").execute(&db.admin).await.unwrap();
     db
 }
 
 async fn start(db: &TestDb) -> Fixture {
     let group: &'static str = Box::leak(format!("tally-{}", testing::id()).into_boxed_str());
     Fixture::start(db, &brokers(), move |runtime, db, kafka| {
-        runtime.consume(
-            db,
-            kafka,
-            Consumer {
-                group,
-                topics: &[ProfileUpdated::TOPIC],
-                handler: Tally,
-            },
-        );
+        runtime.consume(db, kafka, Consumer { group, topics: &[ProfileUpdated::TOPIC], handler: Tally });
     })
     .await
 }
@@ -73,10 +62,7 @@ async fn tally(db: &TestDb, about: About) -> HashMap<String, i64> {
 }
 
 async fn send(about: About, values: &[String]) {
-    let producer: FutureProducer = ClientConfig::new()
-        .set("bootstrap.servers", brokers())
-        .create()
-        .unwrap();
+    let producer: FutureProducer = ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
     let key = about.user_id.unwrap().to_string();
     for value in values {
         let record = FutureRecord::to(ProfileUpdated::TOPIC).key(&key).payload(value);
@@ -97,14 +83,8 @@ async fn a_redelivered_event_counts_once() {
     let (first, second) = (value(about, 1), value(about, 2));
     send(about, &[first.clone(), first.clone(), second.clone(), first, second]).await;
     send(about, &[value(about, 3)]).await;
-    eventually("the last event is applied", async || {
-        tally(&db, about).await.contains_key("3")
-    })
-    .await;
-    assert_eq!(
-        tally(&db, about).await,
-        HashMap::from(["1", "2", "3"].map(|number| (number.to_owned(), 1)))
-    );
+    eventually("the last event is applied", async || tally(&db, about).await.contains_key("3")).await;
+    assert_eq!(tally(&db, about).await, HashMap::from(["1", "2", "3"].map(|number| (number.to_owned(), 1))));
     service.stop().await;
 }
 
@@ -116,30 +96,18 @@ async fn poison_goes_to_the_dead_letter_topic_and_blocks_nobody() {
     let no_envelope = serde_json::json!({"tenant_id": about.tenant_id, "hello": 1}).to_string();
     let mut no_payload: serde_json::Value = serde_json::from_str(&value(about, 4)).unwrap();
     no_payload["payload"] = serde_json::json!({"user_id": 7});
-    let poison = [
-        "{ not json".to_owned(),
-        no_envelope,
-        no_payload.to_string(),
-        value(about, 13),
-    ];
+    let poison = ["{ not json".to_owned(), no_envelope, no_payload.to_string(), value(about, 13)];
     let mut all = vec![value(about, 1)];
     all.extend(poison.clone());
     all.push(value(about, 2));
     send(about, &all).await;
-    eventually("the event after the poison is applied", async || {
-        tally(&db, about).await.contains_key("2")
-    })
-    .await;
+    eventually("the event after the poison is applied", async || tally(&db, about).await.contains_key("2")).await;
     assert_eq!(tally(&db, about).await.len(), 2);
 
     let topic = format!("{}.dlq", ProfileUpdated::TOPIC);
     let key = about.user_id.unwrap().to_string();
     let ours = |messages: &[OwnedMessage]| -> Vec<OwnedMessage> {
-        messages
-            .iter()
-            .filter(|m| m.key() == Some(key.as_bytes()))
-            .cloned()
-            .collect()
+        messages.iter().filter(|m| m.key() == Some(key.as_bytes())).cloned().collect()
     };
     let holds = |dead: &[OwnedMessage], value: &str| dead.iter().any(|m| m.payload() == Some(value.as_bytes()));
     // The services of other tests bury the same records in the name of their own groups.
@@ -163,22 +131,11 @@ async fn a_consumer_that_starts_again_goes_on_where_it_was() {
     let group: &'static str = Box::leak(format!("tally-{}", testing::id()).into_boxed_str());
     for round in 1..=3 {
         let service = Fixture::start(&db, &brokers(), move |runtime, db, kafka| {
-            runtime.consume(
-                db,
-                kafka,
-                Consumer {
-                    group,
-                    topics: &[ProfileUpdated::TOPIC],
-                    handler: Tally,
-                },
-            );
+            runtime.consume(db, kafka, Consumer { group, topics: &[ProfileUpdated::TOPIC], handler: Tally });
         })
         .await;
         send(about, &[value(about, round)]).await;
-        eventually("the round's event is applied", async || {
-            tally(&db, about).await.len() == round
-        })
-        .await;
+        eventually("the round's event is applied", async || tally(&db, about).await.len() == round).await;
         service.stop().await;
     }
     assert!(tally(&db, about).await.values().all(|count| *count == 1));

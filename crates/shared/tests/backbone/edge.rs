@@ -17,10 +17,7 @@ struct Echo {
 
 fn service() -> TestService {
     let routes = Router::new()
-        .route(
-            "/echo",
-            post(async |extract::Json(echo): extract::Json<Echo>| Json(echo.value)),
-        )
+        .route("/echo", post(async |extract::Json(echo): extract::Json<Echo>| Json(echo.value)))
         .route("/panic", get(async || -> Json<()> { panic!("a secret detail") }));
     TestService::new(&testing::clock(), Routes::default(), |_| routes)
 }
@@ -28,10 +25,7 @@ fn service() -> TestService {
 #[tokio::test]
 async fn every_answer_carries_the_correlation_id() {
     let service = service();
-    let request = Request::get("/nowhere")
-        .header("x-correlation-id", "order-7")
-        .body(Body::empty())
-        .unwrap();
+    let request = Request::get("/nowhere").header("x-correlation-id", "order-7").body(Body::empty()).unwrap();
     let answer = service.send(request).await.expect(404);
     assert_eq!(answer.headers["x-correlation-id"], "order-7");
     assert_eq!(answer.headers["content-type"], "application/problem+json");
@@ -39,20 +33,13 @@ async fn every_answer_carries_the_correlation_id() {
     assert_eq!(answer.json["instance"], "/nowhere");
     let made = service.get("", "/health").await.expect(200);
     assert!(made.headers.contains_key("x-correlation-id"));
-    assert_eq!(
-        (&made.json["status"], &made.json["service"]),
-        (&json!("ok"), &json!("test-service"))
-    );
+    assert_eq!((&made.json["status"], &made.json["service"]), (&json!("ok"), &json!("test-service")));
 }
 
 #[tokio::test]
 async fn malformed_requests_are_problems_and_never_5xx() {
     let service = service();
-    let post = |body: String| {
-        Request::post("/echo")
-            .header("content-type", "application/json")
-            .body(Body::from(body))
-    };
+    let post = |body: String| Request::post("/echo").header("content-type", "application/json").body(Body::from(body));
     for (body, status) in [
         (String::new(), 400),
         ("{".to_owned(), 400),
@@ -65,15 +52,9 @@ async fn malformed_requests_are_problems_and_never_5xx() {
         assert_eq!(answer.json["status"], status);
     }
     service.get("", "/echo").await.expect(405);
-    let text = Request::post("/echo")
-        .header("content-type", "text/plain")
-        .body(Body::from("{}"))
-        .unwrap();
+    let text = Request::post("/echo").header("content-type", "text/plain").body(Body::from("{}")).unwrap();
     service.send(text).await.expect(415);
-    let large = Request::get("/health")
-        .header("x-large", "x".repeat(20_000))
-        .body(Body::empty())
-        .unwrap();
+    let large = Request::get("/health").header("x-large", "x".repeat(20_000)).body(Body::empty()).unwrap();
     service.send(large).await.expect(431);
 }
 

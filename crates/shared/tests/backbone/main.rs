@@ -1,11 +1,6 @@
 //! The backbone on a real PostgreSQL and a real broker: what is committed is published, what is published is applied once.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on has to fail"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has to fail")]
 
 mod consumer;
 mod database;
@@ -35,11 +30,7 @@ use tonic::service::Routes;
 /// No tables beyond the backbone's.
 static NO_MIGRATIONS: Migrator = Migrator::DEFAULT;
 
-const SERVICE: Service = Service {
-    name: "test-service",
-    http_port: 0,
-    grpc_port: 0,
-};
+const SERVICE: Service = Service { name: "test-service", http_port: 0, grpc_port: 0 };
 
 /// A service that only has a backbone.
 struct Fixture {
@@ -65,10 +56,7 @@ impl Fixture {
         let (common, stores) = config::load(&SERVICE, &env, Stores::read).unwrap();
         let boot = Boot {
             env,
-            listeners: Some(Listeners {
-                http: listener,
-                grpc: None,
-            }),
+            listeners: Some(Listeners { http: listener, grpc: None }),
             shutdown: shutdown.clone(),
             clock: Clock::system(),
         };
@@ -91,24 +79,15 @@ fn brokers() -> String {
 
 /// A user of a test's own, so that tests can share topics.
 fn about() -> About {
-    About {
-        tenant_id: testing::id(),
-        user_id: Some(testing::id()),
-    }
+    About { tenant_id: testing::id(), user_id: Some(testing::id()) }
 }
 
 fn event(about: About, number: usize) -> ProfileUpdated {
-    ProfileUpdated {
-        user_id: about.user_id.unwrap(),
-        updated_fields: vec![number.to_string()],
-        timezone: None,
-    }
+    ProfileUpdated { user_id: about.user_id.unwrap(), updated_fields: vec![number.to_string()], timezone: None }
 }
 
 async fn publish(tx: &mut Tx, about: About, number: usize) {
-    outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number))
-        .await
-        .unwrap();
+    outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number)).await.unwrap();
 }
 
 /// Reads `topic` from its beginning until `enough` says so.
@@ -129,9 +108,7 @@ async fn read_until(topic: &str, mut enough: impl FnMut(&[OwnedMessage]) -> bool
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), read)
-        .await
-        .expect("the records arrive within 30 s");
+    tokio::time::timeout(Duration::from_secs(30), read).await.expect("the records arrive within 30 s");
     messages
 }
 
@@ -142,11 +119,7 @@ async fn numbers(about: About, count: usize) -> Vec<usize> {
             .iter()
             .filter_map(|message| Envelope::parse(message.payload()?).ok())
             .filter(|envelope| envelope.tenant_id == about.tenant_id.to_string())
-            .map(|envelope| {
-                envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0]
-                    .parse()
-                    .unwrap()
-            })
+            .map(|envelope| envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0].parse().unwrap())
             .collect()
     };
     of(&read_until(ProfileUpdated::TOPIC, |messages| of(messages).len() >= count).await)

@@ -4,10 +4,7 @@ use rdkafka::{Message, message::Headers};
 use crate::{Fixture, NO_MIGRATIONS, about, brokers, numbers, publish, read_until};
 
 async fn waiting(db: &TestDb) -> i64 {
-    sqlx::query_scalar("select count(*) from outbox")
-        .fetch_one(&db.admin)
-        .await
-        .unwrap()
+    sqlx::query_scalar("select count(*) from outbox").fetch_one(&db.admin).await.unwrap()
 }
 
 async fn get(service: &Fixture, path: &str) -> reqwest::Response {
@@ -57,13 +54,7 @@ async fn with_the_broker_away_readiness_says_so_and_the_event_is_published_later
     let ready = get(&cut_off, "/health/ready").await;
     assert_eq!(ready.status(), 503);
     let report: serde_json::Value = ready.json().await.unwrap();
-    assert!(
-        report["dependencies"]["broker"]
-            .as_str()
-            .unwrap()
-            .contains("KAFKA_BROKERS"),
-        "{report}"
-    );
+    assert!(report["dependencies"]["broker"].as_str().unwrap().contains("KAFKA_BROKERS"), "{report}");
     assert_eq!(report["dependencies"]["database"], "ok");
     assert_eq!(get(&cut_off, "/health/live").await.status(), 200);
     cut_off.stop().await;
