@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderName, Method, header},
     middleware::from_fn_with_state,
 };
+use careeros_shared::http::{method_not_allowed, not_found};
 use tower_http::cors::{Any, CorsLayer};
 
 use crate::{
@@ -25,13 +26,15 @@ pub fn router(peers: &Peers, throttle: Throttle, origins: Origins) -> Router {
         .merge(careeros_rest::lms::routes(peers.lms.clone()))
         .merge(careeros_rest::edu_tracker::routes(peers.edu_tracker.clone()))
         .merge(careeros_rest::billing::routes(peers.billing.clone()))
-        .merge(careeros_rest::analytics::routes(peers.analytics.clone()));
+        .merge(careeros_rest::analytics::routes(peers.analytics.clone()))
+        // A browser shows a page only those errors that carry CORS's headers.
+        .fallback(not_found);
     Router::new()
         .nest("/v1", v1)
         .layer(from_fn_with_state(throttle, throttle::limit))
         // Keys are fetched by machines on their own schedule; they are small, public and cacheable.
         .merge(careeros_rest::auth::well_known(peers.auth.clone()))
-        .method_not_allowed_fallback(careeros_shared::http::method_not_allowed)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(cors(origins))
 }
 

@@ -39,12 +39,9 @@ pub fn routes(transport: Transport) -> Router {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExecuteFlow {
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
     flow_name: String,
-    #[serde(default)]
     flow_version: Option<String>,
     input: Value,
 }
@@ -53,12 +50,9 @@ pub struct ExecuteFlow {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Chat {
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
-    #[serde(default)]
-    mode: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
+    mode: Option<String>,
     messages: Vec<Turn>,
 }
 
@@ -75,9 +69,9 @@ impl From<Chat> for ChatMentorRequest {
         let message = |turn: Turn| ChatMessage { role: turn.role, content: turn.content };
         Self {
             meta: None,
-            user_id: chat.user_id,
-            tenant_id: chat.tenant_id,
-            mode: chat.mode,
+            user_id: chat.user_id.unwrap_or_default(),
+            tenant_id: chat.tenant_id.unwrap_or_default(),
+            mode: chat.mode.unwrap_or_default(),
             messages: chat.messages.into_iter().map(message).collect(),
         }
     }
@@ -121,8 +115,8 @@ async fn execute_flow(
         flow_name: body.flow_name,
         flow_version: body.flow_version.unwrap_or_default(),
         input_json: body.input.to_string(),
-        user_id: body.user_id,
-        tenant_id: body.tenant_id,
+        user_id: body.user_id.unwrap_or_default(),
+        tenant_id: body.tenant_id.unwrap_or_default(),
     };
     Ok(Json(client.execute_flow(context.request(request)).await?.into_inner()))
 }
@@ -167,4 +161,17 @@ async fn get_usage(
 ) -> Result<Json<GetFlowUsageResponse>> {
     let request = GetFlowUsageRequest { meta: None, user_id };
     Ok(Json(client.get_flow_usage(context.request(request)).await?.into_inner()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_field_may_be_null() {
+        let body = r#"{"userId":null,"tenantId":null,"flowName":"resume_analysis","flowVersion":null,"input":{}}"#;
+        assert_eq!(serde_json::from_str::<ExecuteFlow>(body).unwrap().user_id, None);
+        let body = r#"{"userId":null,"tenantId":null,"mode":null,"messages":[]}"#;
+        assert_eq!(serde_json::from_str::<Chat>(body).unwrap().mode, None);
+    }
 }

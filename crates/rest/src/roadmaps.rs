@@ -54,10 +54,8 @@ fn common(client: Client) -> Router {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateRoadmap {
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
     goal_key: String,
     target_role: String,
     timeline_weeks: Option<i32>,
@@ -70,20 +68,16 @@ pub struct CreateRoadmap {
 #[expect(clippy::struct_field_names, reason = "the contract names the fields")]
 pub struct CompleteMilestone {
     milestone_id: String,
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
 }
 
 /// The next answers of an interview.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InterviewTurn {
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
     draft_id: Option<String>,
     messages: Vec<InterviewMessage>,
 }
@@ -100,10 +94,8 @@ pub struct InterviewMessage {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateDraft {
-    #[serde(default)]
-    user_id: String,
-    #[serde(default)]
-    tenant_id: String,
+    user_id: Option<String>,
+    tenant_id: Option<String>,
     title: Option<String>,
     target_role: Option<String>,
     target_grade: Option<String>,
@@ -116,8 +108,7 @@ pub struct CreateDraft {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateCanvas {
-    #[serde(default)]
-    user_id: String,
+    user_id: Option<String>,
     canvas_viewport: Box<RawValue>,
     roadmap_nodes: Option<Box<RawValue>>,
 }
@@ -139,8 +130,8 @@ async fn create_roadmap(
 ) -> Result<Created<CreateRoadmapResponse>> {
     let request = CreateRoadmapRequest {
         meta: None,
-        user_id: body.user_id,
-        tenant_id: body.tenant_id,
+        user_id: body.user_id.unwrap_or_default(),
+        tenant_id: body.tenant_id.unwrap_or_default(),
         goal_key: body.goal_key,
         target_role: body.target_role,
         timeline_weeks: body.timeline_weeks,
@@ -185,8 +176,8 @@ async fn complete_milestone(
     let request = CompleteMilestoneRequest {
         meta: None,
         milestone_id: body.milestone_id,
-        user_id: body.user_id,
-        tenant_id: body.tenant_id,
+        user_id: body.user_id.unwrap_or_default(),
+        tenant_id: body.tenant_id.unwrap_or_default(),
     };
     Ok(Json(client.complete_milestone(context.request(request)).await?.into_inner().into()))
 }
@@ -199,8 +190,8 @@ async fn take_turn(
     let message = |each: InterviewMessage| RoadmapInterviewMessage { question: each.question, answer: each.answer };
     let request = RoadmapInterviewTurnRequest {
         meta: None,
-        user_id: body.user_id,
-        tenant_id: body.tenant_id,
+        user_id: body.user_id.unwrap_or_default(),
+        tenant_id: body.tenant_id.unwrap_or_default(),
         draft_id: body.draft_id.unwrap_or_default(),
         messages: body.messages.into_iter().map(message).collect(),
     };
@@ -214,8 +205,8 @@ async fn create_draft(
 ) -> Result<Created<RoadmapDraftResponse>> {
     let request = CreateRoadmapDraftRequest {
         meta: None,
-        user_id: body.user_id,
-        tenant_id: body.tenant_id,
+        user_id: body.user_id.unwrap_or_default(),
+        tenant_id: body.tenant_id.unwrap_or_default(),
         title: body.title.unwrap_or_default(),
         target_role: body.target_role.unwrap_or_default(),
         target_grade: body.target_grade.unwrap_or_default(),
@@ -235,7 +226,7 @@ async fn update_canvas(
     let request = UpdateRoadmapDraftCanvasRequest {
         meta: None,
         draft_id,
-        user_id: body.user_id,
+        user_id: body.user_id.unwrap_or_default(),
         canvas_viewport_json: text(Some(body.canvas_viewport)),
         roadmap_nodes_json: text(body.roadmap_nodes),
     };
@@ -273,4 +264,24 @@ async fn drafts(
 /// JSON as it was sent, empty where none was.
 fn text(json: Option<Box<RawValue>>) -> String {
     json.map(|json| json.get().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_optional_field_may_be_null() {
+        let body = r#"{"userId":null,"tenantId":null,"goalKey":"backend","targetRole":"Backend Engineer",
+                       "timelineWeeks":null,"stageTitles":null}"#;
+        assert_eq!(serde_json::from_str::<CreateRoadmap>(body).unwrap().user_id, None);
+        let body = r#"{"milestoneId":"m","userId":null,"tenantId":null}"#;
+        assert_eq!(serde_json::from_str::<CompleteMilestone>(body).unwrap().tenant_id, None);
+        let body = r#"{"userId":null,"tenantId":null,"draftId":null,"messages":[]}"#;
+        assert_eq!(serde_json::from_str::<InterviewTurn>(body).unwrap().draft_id, None);
+        let body = r#"{"userId":null,"tenantId":null,"title":null,"interviewLog":null,"canvasViewport":null}"#;
+        assert!(serde_json::from_str::<CreateDraft>(body).unwrap().interview_log.is_none());
+        let body = r#"{"userId":null,"canvasViewport":{},"roadmapNodes":null}"#;
+        assert!(serde_json::from_str::<UpdateCanvas>(body).unwrap().roadmap_nodes.is_none());
+    }
 }

@@ -40,6 +40,11 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// The most field errors that one answer lists.
+const FIELDS_MAX: usize = 20;
+/// The most characters of a field's name or message in an answer.
+const TEXT_MAX: usize = 200;
+
 /// The code of an answer that a plan does not include; REST adds `blocked` and `reason` to it.
 pub const NOT_ENTITLED: &str = "not_entitled";
 
@@ -58,14 +63,17 @@ impl Error {
 
     /// 400: one field is wrong. For several at once see [`crate::validate::Checks`].
     pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::invalid_fields(vec![FieldError {
-            field: field.into(),
-            message: message.into(),
-        }])
+        Self::invalid_fields(vec![FieldError { field: field.into(), message: message.into() }])
     }
 
-    /// 400: these fields are wrong.
-    pub fn invalid_fields(fields: Vec<FieldError>) -> Self {
+    /// 400: these fields are wrong. Only the first [`FIELDS_MAX`] are kept, each cut to [`TEXT_MAX`] characters: names and
+    /// messages may quote the input, and gRPC carries them in headers, whose size is limited.
+    pub fn invalid_fields(mut fields: Vec<FieldError>) -> Self {
+        fields.truncate(FIELDS_MAX);
+        for field in &mut fields {
+            shorten(&mut field.field);
+            shorten(&mut field.message);
+        }
         let names: Vec<_> = fields.iter().map(|f| format!("{}: {}", f.field, f.message)).collect();
         let mut error = Self::new(Kind::Invalid, names.join("; "));
         error.0.fields = fields;
@@ -113,11 +121,8 @@ impl Error {
 
     /// 500: a fault of ours; `source` goes to the log alone.
     pub fn internal(source: impl Into<anyhow::Error>) -> Self {
-        Self::new(
-            Kind::Internal,
-            "something went wrong on our side; quote the correlation id when you report it",
-        )
-        .with_source(source)
+        Self::new(Kind::Internal, "something went wrong on our side; quote the correlation id when you report it")
+            .with_source(source)
     }
 
     /// The same error with a stable code of its own.
@@ -219,15 +224,22 @@ impl From<sqlx::Error> for Error {
                 }
                 "57014" => Self::new(Kind::Timeout, "the database took too long").with_source(source),
                 // Class 22 is data that PostgreSQL cannot hold, e.g. U+0000 in text or a number out of range.
-                code if code.starts_with("22") => Self::new(
-                    Kind::Invalid,
-                    "a value cannot be stored: check for NUL characters and number ranges",
-                )
-                .with_source(source),
+                code if code.starts_with("22") => {
+                    Self::new(Kind::Invalid, "a value cannot be stored: check for NUL characters and number ranges")
+                        .with_source(source)
+                }
                 _ => Self::internal(source),
             },
             _ => Self::internal(source),
         }
+    }
+}
+
+/// Cuts `text` to [`TEXT_MAX`] characters.
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_MAX) {
+        text.truncate(end);
+        text.push('…');
     }
 }
 
@@ -270,20 +282,20 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_long_field_errors_still_fit_into_an_answer() {
+        let error = |at| FieldError { field: format!("nodes[{at}]"), message: "ä".repeat(5000) };
+        let error = Error::invalid_fields((0..1000).map(error).collect());
+        assert_eq!(error.fields().len(), FIELDS_MAX);
+        assert_eq!(error.fields()[0].message.chars().count(), TEXT_MAX + 1);
+        assert!(error.message().len() < 10_000, "gRPC's headers hold 16 KiB");
+    }
+
+    #[test]
     fn invalid_fields_are_all_named_in_the_message() {
         let error = Error::invalid_fields(vec![
-            FieldError {
-                field: "email".into(),
-                message: "must be an e-mail address".into(),
-            },
-            FieldError {
-                field: "password".into(),
-                message: "must have 8 characters or more".into(),
-            },
+            FieldError { field: "email".into(), message: "must be an e-mail address".into() },
+            FieldError { field: "password".into(), message: "must have 8 characters or more".into() },
         ]);
-        assert_eq!(
-            error.message(),
-            "email: must be an e-mail address; password: must have 8 characters or more"
-        );
+        assert_eq!(error.message(), "email: must be an e-mail address; password: must have 8 characters or more");
     }
 }

@@ -33,6 +33,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         check_content_type(request.headers())?;
         let body = Body::from_request(request, state).await?.0;
+        // serde reads an array as the fields of a struct in their order, which nobody has been promised.
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Err(Error::invalid("body", "must be a JSON object"));
+        }
         parse_json(&body).map(Json)
     }
 }
@@ -67,7 +71,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         axum::extract::Path::from_request_parts(parts, state)
             .await
             .map(|axum::extract::Path(value)| Self(value))
-            .map_err(|rejection| Error::new(Kind::Invalid, format!("the path is not valid: {rejection}")))
+            .map_err(|rejection| {
+                let text = rejection.body_text();
+                Error::invalid(camel_case(quoted(&text).unwrap_or("path")), text)
+            })
     }
 }
 
@@ -79,14 +86,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection| {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
+            |rejection| {
                 let text = rejection.body_text();
                 let text = text.trim_start_matches("Failed to deserialize query string: ");
                 let field = quoted(text).or_else(|| text.split_once(": ").map(|(path, _)| path));
                 Error::invalid(field.unwrap_or("query"), text)
-            })
+            },
+        )
     }
 }
 
@@ -103,12 +110,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
         let now = edge.clock.now();
         let token = context::bearer(&parts.headers);
         let caller = match token {
-            Some(token) => edge
-                .verifier
-                .verify(token, now)
-                .await
-                .map(Caller::User)
-                .map_err(Arc::new),
+            Some(token) => edge.verifier.verify(token, now).await.map(Caller::User).map_err(Arc::new),
             None => Ok(Caller::Anonymous),
         };
         Ok(Self {
@@ -143,9 +145,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserContext {
             let tenant = tenant.to_str().ok().and_then(|t| Uuid::try_parse(t).ok());
             let tenant = tenant.ok_or_else(|| Error::invalid("x-tenant-id", "must be a UUID"))?;
             if tenant != user.tenant_id && !user.is(Role::Operator) {
-                return Err(Error::forbidden(
-                    "x-tenant-id names a tenant that the access token is not for",
-                ));
+                return Err(Error::forbidden("x-tenant-id names a tenant that the access token is not for"));
             }
         }
         Ok(Self(context))
@@ -158,10 +158,7 @@ impl<S: Send + Sync> FromRequestParts<S> for UserContext {
 /// 400 naming the field that is unknown, missing, mistyped or nested too deep.
 pub fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     if depth(body) > DEPTH_LIMIT {
-        return Err(Error::invalid(
-            "body",
-            format!("must not nest deeper than {DEPTH_LIMIT} levels"),
-        ));
+        return Err(Error::invalid("body", format!("must not nest deeper than {DEPTH_LIMIT} levels")));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -195,12 +192,28 @@ fn json_error(path: &str, error: &serde_json::Error) -> Error {
         m if m.starts_with("unknown field") => "is not a known field",
         m => m,
     };
-    Error::invalid(field, message)
+    // What a struct is called in here says nothing to whoever sent JSON.
+    match message.split_once(", expected struct ") {
+        Some((wrong, _)) => Error::invalid(field, format!("{wrong}, expected an object")),
+        None => Error::invalid(field, message),
+    }
 }
 
 /// What stands between the first pair of backticks.
 fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
+}
+
+/// A path parameter's name as REST spells fields.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |mut name, word| {
+        let mut letters = word.chars();
+        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+        name.push_str(letters.as_str());
+        name
+    })
 }
 
 /// The deepest nesting of arrays and objects, without parsing.
@@ -226,21 +239,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<()> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return Ok(());
     };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::UnsupportedMediaType,
-        "the body must be sent as application/json",
-    ))
+    Err(Error::new(Kind::UnsupportedMediaType, "the body must be sent as application/json"))
 }
 
 #[cfg(test)]
@@ -257,9 +260,7 @@ mod tests {
     }
 
     fn failing_field(body: &str) -> String {
-        parse_json::<Skill>(body.as_bytes()).unwrap_err().fields()[0]
-            .field
-            .clone()
+        parse_json::<Skill>(body.as_bytes()).unwrap_err().fields()[0].field.clone()
     }
 
     #[test]
@@ -271,6 +272,30 @@ mod tests {
         assert_eq!(failing_field("{"), "body");
         assert_eq!(failing_field(&format!("{}{}", "[".repeat(40), "]".repeat(40))), "body");
         assert_eq!(failing_field("[]"), "body");
+        let error = parse_json::<Skill>(b"7").unwrap_err();
+        assert_eq!(error.fields()[0].message, "invalid type: integer `7`, expected an object");
+    }
+
+    #[tokio::test]
+    async fn an_array_is_not_taken_for_an_objects_fields() {
+        let request = Request::new(axum::body::Body::from(r#" ["rust",[1]]"#));
+        let error = Json::<Skill>::from_request(request, &()).await.unwrap_err();
+        assert_eq!(error.fields()[0].field, "body");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_text_names_its_parameter() {
+        let router = axum::Router::new().route(
+            "/profiles/{user_id}",
+            axum::routing::get(async |path: Result<Path<String>>| {
+                path.err().map(|error| error.fields()[0].field.clone()).unwrap_or_default()
+            }),
+        );
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.uri_mut() = "/profiles/%ff".parse().unwrap();
+        let answer = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        let body = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(body, "userId");
     }
 
     #[test]

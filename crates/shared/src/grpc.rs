@@ -60,11 +60,7 @@ pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Bod
 /// # Errors
 /// Where `url` is not a valid address.
 pub fn connect(url: &str, secret: &SecretString, timeout: Duration) -> anyhow::Result<Transport> {
-    let uri = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
+    let uri = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let mut endpoint = Endpoint::from_shared(uri.clone()).with_context(|| format!("{url} is not an address"))?;
     if uri.starts_with("https://") {
         endpoint = endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots())?;
@@ -92,18 +88,11 @@ fn with_secret(channel: Channel, secret: &SecretString) -> Transport {
 /// A transport to services of this very process, through the same layer as calls from outside.
 pub fn in_process(services: &Services) -> Transport {
     let secret = secret_header(&services.guard.secret);
-    let service = services
-        .router
-        .clone()
-        .map_request(move |mut request: http::Request<Body>| {
-            request.headers_mut().insert(SERVICE_SECRET, secret.clone());
-            request
-        });
-    BoxCloneSyncService::new(
-        service
-            .map_response(|r| r.map(Body::new))
-            .map_err(|never| match never {}),
-    )
+    let service = services.router.clone().map_request(move |mut request: http::Request<Body>| {
+        request.headers_mut().insert(SERVICE_SECRET, secret.clone());
+        request
+    });
+    BoxCloneSyncService::new(service.map_response(|r| r.map(Body::new)).map_err(|never| match never {}))
 }
 
 /// Wraps `message` for a call in the service's own name that no request caused.
@@ -161,9 +150,7 @@ impl Services {
     /// Puts `routes` behind `guard`.
     pub fn new(routes: Routes, guard: Guard) -> Self {
         let guard = Arc::new(guard);
-        let router = routes
-            .into_axum_router()
-            .layer(from_fn_with_state(Arc::clone(&guard), establish));
+        let router = routes.into_axum_router().layer(from_fn_with_state(Arc::clone(&guard), establish));
         Self { router, guard }
     }
 
@@ -178,17 +165,20 @@ impl Services {
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let health = HealthServer::new(Health { readiness });
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()?;
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         Server::builder()
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .add_routes(Routes::from(self.router))
             .add_service(health)
-            .add_service(reflection)
+            .add_service(reflection().build_v1()?)
+            // What Python's client and older tools ask for; the same under its former name.
+            .add_service(reflection().build_v1alpha()?)
             .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
             .await
             .context("the gRPC server failed")
@@ -202,11 +192,7 @@ struct Health {
 
 impl Health {
     async fn status(readiness: &Readiness) -> HealthCheckResponse {
-        let status = if readiness.check().await.is_ok() {
-            ServingStatus::Serving
-        } else {
-            ServingStatus::NotServing
-        };
+        let status = if readiness.check().await.is_ok() { ServingStatus::Serving } else { ServingStatus::NotServing };
         HealthCheckResponse { status: status.into() }
     }
 }
@@ -246,11 +232,10 @@ impl HealthService for Health {
 fn known(service: &str) -> Result<(), Status> {
     let set: prost_types::FileDescriptorSet =
         prost::Message::decode(proto::DESCRIPTORS).map_err(|error| Status::from(Error::internal(error)))?;
-    let mut names = set.file.iter().flat_map(|file| {
-        file.service
-            .iter()
-            .map(move |service| format!("{}.{}", file.package(), service.name()))
-    });
+    let mut names = set
+        .file
+        .iter()
+        .flat_map(|file| file.service.iter().map(move |service| format!("{}.{}", file.package(), service.name())));
     if service.is_empty() || names.any(|name| name == service) {
         Ok(())
     } else {
@@ -277,23 +262,13 @@ async fn establish(State(guard): State<Arc<Guard>>, mut request: Request, next: 
     let rpc = request.uri().path().trim_start_matches('/').to_owned();
     request.extensions_mut().insert(Arc::new(context));
     let response = next.run(request).instrument(span.clone()).await;
-    let code = response
-        .headers()
-        .get("grpc-status")
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or("0")
-        .to_owned();
+    let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()).unwrap_or("0").to_owned();
     if response.status() == StatusCode::OK && code != "12" {
         metrics::rpc(guard.service, &rpc, &code, started.elapsed());
     }
     span.in_scope(|| {
         let millis = started.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!(
-            rpc.method = rpc,
-            rpc.code = code,
-            duration_ms = millis,
-            "answered a call"
-        );
+        tracing::debug!(rpc.method = rpc, rpc.code = code, duration_ms = millis, "answered a call");
     });
     response
 }
@@ -304,33 +279,20 @@ async fn read_context(guard: &Guard, headers: &HeaderMap) -> Result<Context> {
         None => false,
         Some(sent) if bool::from(sent.as_bytes().ct_eq(guard.secret.expose_secret().as_bytes())) => true,
         Some(_) => {
-            return Err(Error::unauthenticated(
-                "the service secret is not the one that this service expects",
-            ));
+            return Err(Error::unauthenticated("the service secret is not the one that this service expects"));
         }
     };
     let token = context::bearer(headers);
     let caller = match token {
-        Some(token) => guard
-            .verifier
-            .verify(token, now)
-            .await
-            .map(Caller::User)
-            .map_err(Arc::new),
+        Some(token) => guard.verifier.verify(token, now).await.map(Caller::User).map_err(Arc::new),
         None if trusted && headers.get(ACTING_AS).is_some_and(|v| v == "service") => Ok(Caller::Service),
         None => Ok(Caller::Anonymous),
     };
-    let ip = headers
-        .get(context::CLIENT_IP)
-        .filter(|_| trusted)
-        .and_then(|v| v.to_str().ok()?.parse().ok());
+    let ip = headers.get(context::CLIENT_IP).filter(|_| trusted).and_then(|v| v.to_str().ok()?.parse().ok());
     Ok(Context {
         now,
         correlation: Correlation::from_headers(headers, now),
-        client: Client {
-            ip,
-            agent: context::agent(headers, context::CLIENT_AGENT),
-        },
+        client: Client { ip, agent: context::agent(headers, context::CLIENT_AGENT) },
         idempotency_key: context::idempotency_key(headers)?,
         token: token.map(SecretString::from),
         caller,

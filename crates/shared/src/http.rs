@@ -63,11 +63,7 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
     let edge = Arc::new(edge);
     let health = get(|State(edge): State<Arc<Edge>>| async move {
         let timestamp = edge.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        Json(Health {
-            status: "ok",
-            service: edge.service,
-            timestamp,
-        })
+        Json(Health { status: "ok", service: edge.service, timestamp })
     });
     let own = Router::new()
         .route("/health", health.clone())
@@ -75,13 +71,10 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
         .route("/health/live", health)
         .with_state(Arc::clone(&edge))
         .route("/health/ready", get(crate::health::ready).with_state(readiness))
-        .route(
-            "/metrics",
-            get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())),
-        );
+        .route("/metrics", get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())));
     routes
         .merge(own)
-        .fallback(async || Error::new(Kind::NotFound, "there is no such path"))
+        .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
@@ -94,6 +87,11 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
 /// has to see OPTIONS, sets it below its layers.
 pub async fn method_not_allowed() -> Error {
     Error::new(Kind::MethodNotAllowed, "this path has other methods")
+}
+
+/// The answer to a path that does not exist; set below the layers in the same way.
+pub async fn not_found() -> Error {
+    Error::new(Kind::NotFound, "there is no such path")
 }
 
 /// Serves `router` on `listener` until `shutdown`; requests under way are finished.
@@ -119,11 +117,7 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     let id = correlation.id.clone();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", |m| m.as_str())
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
     let span = tracing::info_span!("request", service = edge.service, correlation_id = id);
     let limited = check_headers(request.headers());
     request.extensions_mut().insert(correlation);
@@ -137,20 +131,12 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
                 .unwrap_or_else(|_| Error::new(Kind::Timeout, "the request took too long; try again").into_response()),
         }
     };
-    let mut response = correlation::scope(id.clone(), path.clone(), work)
-        .instrument(span.clone())
-        .await;
+    let mut response = correlation::scope(id.clone(), path.clone(), work).instrument(span.clone()).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, id);
     }
     let status = response.status();
-    metrics::http(
-        edge.service,
-        method.as_str(),
-        &route,
-        status.as_u16(),
-        started.elapsed(),
-    );
+    metrics::http(edge.service, method.as_str(), &route, status.as_u16(), started.elapsed());
     span.in_scope(|| log(method.as_str(), &path, &response, started.elapsed()));
     response
 }
@@ -159,13 +145,7 @@ fn log(method: &str, path: &str, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let duration_ms = took.as_secs_f64() * 1e3;
     if path.starts_with("/health") || path == "/v1/health" || path == "/metrics" {
-        tracing::debug!(
-            http.method = method,
-            http.path = path,
-            http.status = status,
-            duration_ms,
-            "answered a probe"
-        );
+        tracing::debug!(http.method = method, http.path = path, http.status = status, duration_ms, "answered a probe");
         return;
     }
     match http_logged(response) {
@@ -203,10 +183,7 @@ fn log(method: &str, path: &str, response: &Response, took: Duration) {
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<()> {
-    let size: usize = headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size > HEADER_LIMIT {
         let message = format!("the headers have {size} bytes; at most {HEADER_LIMIT} are read");
         return Err(Error::new(Kind::HeadersTooLarge, message));
@@ -221,15 +198,8 @@ pub(crate) fn client_ip(parts: &Parts, edge: &Edge) -> Option<IpAddr> {
     if !trusted(&peer) {
         return Some(peer);
     }
-    let forwarded = parts
-        .headers
-        .get_all("x-forwarded-for")
-        .iter()
-        .filter_map(|v| v.to_str().ok());
-    let hops: Vec<IpAddr> = forwarded
-        .flat_map(|v| v.split(','))
-        .filter_map(|ip| ip.trim().parse().ok())
-        .collect();
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok());
+    let hops: Vec<IpAddr> = forwarded.flat_map(|v| v.split(',')).filter_map(|ip| ip.trim().parse().ok()).collect();
     hops.into_iter().rev().find(|ip| !trusted(ip)).or(Some(peer))
 }
 
