@@ -85,23 +85,13 @@ mod tests {
         let (mut activity, tenant_id, user_id) = (Activity::default(), Uuid::from_u128(1), Uuid::from_u128(2));
         for minute in [30, 0, 59, 31] {
             let occurred_at = format!("2026-01-06T12:{minute:02}:00Z").parse().unwrap();
-            activity.add(
-                Origin {
-                    event_id: Uuid::nil(),
-                    tenant_id,
-                    occurred_at,
-                },
-                user_id,
-            );
+            activity.add(Origin { event_id: Uuid::nil(), tenant_id, occurred_at }, user_id);
         }
         let (key, Span { first, last }) = activity.0.pop_first().unwrap();
         assert_eq!(key, (tenant_id, NaiveDate::from_ymd_opt(2026, 1, 6).unwrap(), user_id));
         assert_eq!(
             (first.to_rfc3339(), last.to_rfc3339()),
-            (
-                "2026-01-06T12:00:00+00:00".to_owned(),
-                "2026-01-06T12:45:00+00:00".to_owned()
-            )
+            ("2026-01-06T12:00:00+00:00".to_owned(), "2026-01-06T12:45:00+00:00".to_owned())
         );
         assert!(activity.0.is_empty());
     }

@@ -31,11 +31,7 @@ impl AiUsage {
         if run.total_cost_usd.is_sign_negative() && !run.total_cost_usd.is_zero() {
             return Err(Error::invalid("total_cost_usd", "must be 0 or more"));
         }
-        let none = Runs {
-            count: 0,
-            cost_usd: Decimal::ZERO,
-            newest: origin.occurred_at,
-        };
+        let none = Runs { count: 0, cost_usd: Decimal::ZERO, newest: origin.occurred_at };
         let runs = self.0.entry((origin.tenant_id, user_id, run.flow_name)).or_insert(none);
         runs.count += 1;
         runs.cost_usd = runs

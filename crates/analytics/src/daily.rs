@@ -95,11 +95,7 @@ impl Noted {
     fn days(&self) -> impl Iterator<Item = Day> {
         let Self { tenant_id, today, .. } = *self;
         let days = self.since.iter_days().take_while(move |day| *day <= today);
-        days.map(move |day| Day {
-            tenant_id,
-            date: day,
-            is_today: day == today,
-        })
+        days.map(move |day| Day { tenant_id, date: day, is_today: day == today })
     }
 }
 

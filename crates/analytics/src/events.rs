@@ -75,34 +75,21 @@ impl Batch {
     /// # Errors
     /// 400 where the type or version is not of the contract or the payload is not valid.
     fn add(&mut self, envelope: &Envelope) -> Result<()> {
-        let origin = Origin {
-            event_id: envelope.event_id,
-            tenant_id: envelope.tenant()?,
-            occurred_at: envelope.occurred_at,
-        };
+        let origin =
+            Origin { event_id: envelope.event_id, tenant_id: envelope.tenant()?, occurred_at: envelope.occurred_at };
         match envelope.event_type.as_str() {
             UserRegistered::TYPE => {
                 self.step(origin, Step::Signup, envelope.payload::<UserRegistered>()?.user_id);
             }
             RoadmapCreated::TYPE => {
-                self.step(
-                    origin,
-                    Step::RoadmapCreated,
-                    envelope.payload::<RoadmapCreated>()?.user_id,
-                );
+                self.step(origin, Step::RoadmapCreated, envelope.payload::<RoadmapCreated>()?.user_id);
             }
             LessonCompleted::TYPE => {
-                self.step(
-                    origin,
-                    Step::LessonCompleted,
-                    envelope.payload::<LessonCompleted>()?.user_id,
-                );
+                self.step(origin, Step::LessonCompleted, envelope.payload::<LessonCompleted>()?.user_id);
             }
             AiFlowExecuted::TYPE => {
                 let run = envelope.payload::<AiFlowExecuted>()?;
-                let user_id = envelope
-                    .user()?
-                    .ok_or_else(|| Error::invalid("user_id", "is required"))?;
+                let user_id = envelope.user()?.ok_or_else(|| Error::invalid("user_id", "is required"))?;
                 self.ai_usage.add(origin, user_id, run)?;
                 self.step(origin, Step::AiFlow, user_id);
             }
@@ -198,10 +185,7 @@ fn check_uncounted(envelope: &Envelope) -> Result<()> {
         ProductivityScoreComputed::TYPE => valid::<ProductivityScoreComputed>,
         InvoicePaid::TYPE => valid::<InvoicePaid>,
         unknown => {
-            return Err(Error::invalid(
-                "event_type",
-                format!("is {unknown}, which the contract does not have"),
-            ));
+            return Err(Error::invalid("event_type", format!("is {unknown}, which the contract does not have")));
         }
     };
     check(envelope)
@@ -242,11 +226,7 @@ mod tests {
     fn type_of(topic: &str) -> String {
         let words = topic.split('.').nth(2).unwrap().split('-');
         let capital = |word: &str| {
-            if word == "ai" {
-                "AI".to_owned()
-            } else {
-                word[..1].to_uppercase() + &word[1..]
-            }
+            if word == "ai" { "AI".to_owned() } else { word[..1].to_uppercase() + &word[1..] }
         };
         words.map(capital).collect()
     }
@@ -264,10 +244,7 @@ mod tests {
         for topic in TOPICS {
             let (field, message) = refused(&envelope(&type_of(topic), 2, json!({})));
             assert_eq!(field, "event_type");
-            assert!(
-                message.contains(&type_of(topic)) && message.contains("version 2"),
-                "{message}"
-            );
+            assert!(message.contains(&type_of(topic)) && message.contains("version 2"), "{message}");
         }
         let (field, message) = refused(&envelope("MoonLanded", 1, json!({})));
         assert_eq!(field, "event_type");
@@ -314,11 +291,9 @@ mod tests {
         let streak = json!({"user_id": user_id, "streak_days": 3});
         let roles = json!({"user_id": user_id, "roles": ["ADMIN"], "changed_by": "operator"});
         let skill = json!({"user_id": user_id, "skill_key": "rust", "proficiency": 1.0});
-        for (event_type, payload, counts) in [
-            ("StreakUpdated", streak, false),
-            ("RoleChanged", roles, false),
-            ("SkillsUpdated", skill, true),
-        ] {
+        for (event_type, payload, counts) in
+            [("StreakUpdated", streak, false), ("RoleChanged", roles, false), ("SkillsUpdated", skill, true)]
+        {
             let mut batch = Batch::default();
             batch.add(&envelope(event_type, 1, payload)).unwrap();
             assert_eq!(batch.activity != Activity::default(), counts, "{event_type}");

@@ -17,11 +17,7 @@ use uuid::Uuid;
 /// # Errors
 /// 400 for an id that is not a UUID; 401 without a token; 403 for anybody else, whether or not there is such a tenant.
 pub fn tenant(context: &Context, tenant_id: &str) -> Result<Uuid> {
-    let named = if tenant_id.is_empty() {
-        None
-    } else {
-        Some(id::parse("tenantId", tenant_id)?)
-    };
+    let named = if tenant_id.is_empty() { None } else { Some(id::parse("tenantId", tenant_id)?) };
     match context.caller()? {
         Caller::User(user) => {
             user.require_any(&[Role::Admin, Role::Operator])?;

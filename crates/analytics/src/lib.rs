@@ -27,11 +27,7 @@ use sqlx::migrate::Migrator;
 use crate::events::Projections;
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "analytics-service",
-    http_port: 8088,
-    grpc_port: 6008,
-};
+pub const SERVICE: Service = Service { name: "analytics-service", http_port: 8088, grpc_port: 6008 };
 
 /// The tables of the database `analytics`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/analytics");
@@ -44,15 +40,7 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, kafka) = runtime.stores(&stores, &MIGRATIONS)?;
-    runtime.consume(
-        &db,
-        &kafka,
-        Consumer {
-            group: events::GROUP,
-            topics: &TOPICS,
-            handler: Projections,
-        },
-    );
+    runtime.consume(&db, &kafka, Consumer { group: events::GROUP, topics: &TOPICS, handler: Projections });
     runtime.spawn(daily::keep(db.clone(), runtime.clock.clone()));
     let app = grpc::App { db };
     runtime.serve(app.routes(), careeros_rest::analytics::routes).await

@@ -54,13 +54,7 @@ impl Subscriptions {
 
     /// Adds that a subscription has ended.
     pub fn canceled(&mut self, origin: Origin, event: SubscriptionCanceled) {
-        self.add(
-            origin,
-            event.subscription_id,
-            "CANCELED",
-            event.plan_code,
-            Some(Decimal::ZERO),
-        );
+        self.add(origin, event.subscription_id, "CANCELED", event.plan_code, Some(Decimal::ZERO));
     }
 
     fn add(

@@ -29,16 +29,11 @@ async fn what_is_on_the_topics_comes_to_the_kpis_and_the_daily_table() {
     let (shutdown, address, service) = start(&db, &clock).await;
 
     let (tenant_id, user_id) = (testing::id(), testing::id());
-    let about = About {
-        tenant_id,
-        user_id: Some(user_id),
-    };
+    let about = About { tenant_id, user_id: Some(user_id) };
     // The service's own relay takes them to the broker.
     let context = Context::internal(clock.now());
     let mut tx = db.begin(tenant_id).await.unwrap();
-    outbox::publish(&mut tx, &context, about, &activity(user_id))
-        .await
-        .unwrap();
+    outbox::publish(&mut tx, &context, about, &activity(user_id)).await.unwrap();
     for _ in 0..2 {
         let run = flow("skill_gap_analysis", "SUCCESS", rust_decimal::dec!(0.25));
         outbox::publish(&mut tx, &context, about, &run).await.unwrap();
@@ -47,34 +42,16 @@ async fn what_is_on_the_topics_comes_to_the_kpis_and_the_daily_table() {
 
     let transport = grpc::connect(&address, &SECRET.into(), Duration::from_secs(5)).unwrap();
     let client = AnalyticsServiceClient::new(transport);
-    let expected = GetKpiSnapshotResponse {
-        dau: 1,
-        wau: 1,
-        mau: 1,
-        ai_runs: 2,
-        ai_cost_usd: 0.5,
-        ..Default::default()
-    };
+    let expected =
+        GetKpiSnapshotResponse { dau: 1, wau: 1, mau: 1, ai_runs: 2, ai_cost_usd: 0.5, ..Default::default() };
     testing::eventually("the events are counted", async || {
-        let request = GetKpiSnapshotRequest {
-            meta: None,
-            tenant_id: tenant_id.to_string(),
-        };
-        let answer = client
-            .clone()
-            .get_kpi_snapshot(grpc::service_request(request, clock.now()))
-            .await;
+        let request = GetKpiSnapshotRequest { meta: None, tenant_id: tenant_id.to_string() };
+        let answer = client.clone().get_kpi_snapshot(grpc::service_request(request, clock.now())).await;
         answer.is_ok_and(|kpis| kpis.into_inner() == expected)
     })
     .await;
     testing::eventually("the day has its row", async || {
-        rows(
-            &db,
-            "select to_jsonb(k) from kpi_daily k where dau = 1 and day = '2026-01-06'",
-        )
-        .await
-        .len()
-            == 1
+        rows(&db, "select to_jsonb(k) from kpi_daily k where dau = 1 and day = '2026-01-06'").await.len() == 1
     })
     .await;
 

@@ -17,11 +17,7 @@ async fn table(fixture: &Fixture) -> Vec<Value> {
 async fn a_row_says_what_the_api_says() {
     let fixture = Fixture::start().await;
     fixture
-        .deliver(&crate::projections::one_of_each(
-            fixture.tenant,
-            testing::id(),
-            time("2026-01-06T09:00:00Z"),
-        ))
+        .deliver(&crate::projections::one_of_each(fixture.tenant, testing::id(), time("2026-01-06T09:00:00Z")))
         .await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     assert_eq!(table(&fixture).await, [json!(["2026-01-06", 1, 1, 1, 29.00, 0.0000])]);
@@ -32,16 +28,9 @@ async fn a_row_says_what_the_api_says() {
 #[tokio::test]
 async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[fixture.seen("2026-01-01T09:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-01T09:00:00Z", testing::id())]).await;
     // The process was away in between, too.
-    for now in [
-        "2026-01-01T10:00:00Z",
-        "2026-01-02T00:00:00Z",
-        "2026-01-09T10:00:00Z",
-        "2026-03-01T10:00:00Z",
-    ] {
+    for now in ["2026-01-01T10:00:00Z", "2026-01-02T00:00:00Z", "2026-01-09T10:00:00Z", "2026-03-01T10:00:00Z"] {
         count_days(&fixture.db, time(now)).await;
     }
     let table = table(&fixture).await;
@@ -50,23 +39,15 @@ async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     assert_eq!(table[6], json!(["2026-01-07", 0, 1, 1, 0.00, 0.0000]));
     assert_eq!(table[29], json!(["2026-01-30", 0, 0, 1, 0.00, 1.0000]));
     assert!(rows(&fixture.db, "select to_jsonb(o) from kpi_open o").await.is_empty());
-    assert!(
-        rows(&fixture.db, "select to_jsonb(c) from kpi_changes c")
-            .await
-            .is_empty()
-    );
+    assert!(rows(&fixture.db, "select to_jsonb(c) from kpi_changes c").await.is_empty());
 }
 
 #[tokio::test]
 async fn a_late_event_changes_the_days_that_it_concerns() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[fixture.seen("2026-01-06T09:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-06T09:00:00Z", testing::id())]).await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
-    fixture
-        .deliver(&[fixture.seen("2026-01-04T09:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-04T09:00:00Z", testing::id())]).await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     assert_eq!(
         table(&fixture).await,
@@ -81,9 +62,7 @@ async fn a_late_event_changes_the_days_that_it_concerns() {
 #[tokio::test]
 async fn another_time_zone_moves_the_days() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[fixture.seen("2026-01-05T20:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-05T20:00:00Z", testing::id())]).await;
     let now = time("2026-01-06T12:00:00Z");
     count_days(&fixture.db, now).await;
     let first = async || table(&fixture).await[0][0].clone();
@@ -103,12 +82,7 @@ async fn another_time_zone_moves_the_days() {
 async fn a_past_of_years_is_counted_in_steps() {
     let fixture = Fixture::start().await;
     let user = testing::id();
-    fixture
-        .deliver(&[
-            fixture.seen("2024-01-10T09:00:00Z", user),
-            fixture.seen("2026-01-06T09:00:00Z", user),
-        ])
-        .await;
+    fixture.deliver(&[fixture.seen("2024-01-10T09:00:00Z", user), fixture.seen("2026-01-06T09:00:00Z", user)]).await;
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     let table = table(&fixture).await;
     assert_eq!(table.len(), 31);
@@ -124,15 +98,9 @@ async fn only_one_process_counts_and_the_consumer_does_not_wait_for_it() {
     let user = testing::id();
     fixture.deliver(&[fixture.seen("2026-01-06T09:00:00Z", user)]).await;
     let mut other = fixture.db.begin_system().await.unwrap();
-    sqlx::query("select pg_advisory_xact_lock(x'6b70696461696c79'::bigint)")
-        .execute(&mut *other)
-        .await
-        .unwrap();
+    sqlx::query("select pg_advisory_xact_lock(x'6b70696461696c79'::bigint)").execute(&mut *other).await.unwrap();
     // The other process is in the middle of it.
-    sqlx::query("delete from kpi_changes")
-        .execute(&mut *other)
-        .await
-        .unwrap();
+    sqlx::query("delete from kpi_changes").execute(&mut *other).await.unwrap();
     count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
     assert!(table(&fixture).await.is_empty());
     fixture.deliver(&[fixture.seen("2026-01-06T10:00:00Z", user)]).await;

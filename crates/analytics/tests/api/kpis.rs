@@ -30,61 +30,42 @@ async fn only_the_tenants_admin_and_operators_see_its_kpis() {
     get(&user(testing::id(), &[Role::Operator])).await.expect(200);
     get("").await.expect(401);
     get("no-token").await.expect(401);
-    get(&user(fixture.tenant, &[Role::Student, Role::Instructor]))
-        .await
-        .expect(403);
+    get(&user(fixture.tenant, &[Role::Student, Role::Instructor])).await.expect(403);
     let elsewhere = user(testing::id(), &[Role::Admin]);
     let theirs = get(&elsewhere).await.expect(403);
     let nobodys = format!("/analytics/kpi/{}", testing::id());
     let nobodys = fixture.service.get(&elsewhere, &nobodys).await.expect(403);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
 
-    let bad = fixture
-        .service
-        .get(&fixture.admin.token, "/analytics/kpi/42")
-        .await
-        .expect(400);
+    let bad = fixture.service.get(&fixture.admin.token, "/analytics/kpi/42").await.expect(400);
     assert_eq!(bad.fields(), ["tenantId"]);
 }
 
 #[tokio::test]
 async fn another_service_may_ask_and_has_to_say_for_whom() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[fixture.seen("2026-01-06T11:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-06T11:00:00Z", testing::id())]).await;
     let mut client = AnalyticsServiceClient::new(fixture.service.transport.clone());
     let mut get = async |tenant_id: &str, context: Context| {
-        let request = GetKpiSnapshotRequest {
-            meta: None,
-            tenant_id: tenant_id.to_owned(),
-        };
+        let request = GetKpiSnapshotRequest { meta: None, tenant_id: tenant_id.to_owned() };
         client.get_kpi_snapshot(context.request(request)).await
     };
     let internal = || Context::internal(testing::start());
     let tenant = fixture.tenant.to_string();
     assert_eq!(get(&tenant, internal()).await.unwrap().into_inner().dau, 1);
-    assert_eq!(
-        get("", internal()).await.unwrap_err().code(),
-        tonic::Code::InvalidArgument
-    );
+    assert_eq!(get("", internal()).await.unwrap_err().code(), tonic::Code::InvalidArgument);
 }
 
 #[tokio::test]
 async fn daily_users_are_distinct_users_and_not_a_sum() {
     let fixture = Fixture::start().await;
     let (ada, bob) = (testing::id(), testing::id());
-    let mut events: Vec<_> = (0..24)
-        .map(|hour| fixture.seen(&format!("2026-01-06T{hour:02}:10:00Z"), ada))
-        .collect();
+    let mut events: Vec<_> = (0..24).map(|hour| fixture.seen(&format!("2026-01-06T{hour:02}:10:00Z"), ada)).collect();
     events.push(fixture.seen("2026-01-06T09:00:00Z", bob));
     events.push(fixture.seen("2026-01-05T09:00:00Z", bob));
     fixture.deliver(&events).await;
     let kpis = fixture.kpis("2026-01-06T23:50:00Z").await;
-    assert_eq!(
-        (&kpis["dau"], &kpis["wau"], &kpis["mau"]),
-        (&json!(2), &json!(2), &json!(2))
-    );
+    assert_eq!((&kpis["dau"], &kpis["wau"], &kpis["mau"]), (&json!(2), &json!(2), &json!(2)));
 }
 
 #[tokio::test]
@@ -100,10 +81,7 @@ async fn windows_are_1_7_and_30_days_ending_today() {
     ];
     fixture.deliver(&times.map(|at| fixture.seen(at, testing::id()))).await;
     let kpis = fixture.kpis("2026-01-31T12:00:00Z").await;
-    assert_eq!(
-        (&kpis["dau"], &kpis["wau"], &kpis["mau"]),
-        (&json!(1), &json!(3), &json!(5))
-    );
+    assert_eq!((&kpis["dau"], &kpis["wau"], &kpis["mau"]), (&json!(1), &json!(3), &json!(5)));
     // Two of the five were not seen for a week.
     assert_eq!(kpis["churn_risk_score"], json!(0.4));
 }
@@ -113,12 +91,7 @@ async fn a_day_begins_at_the_tenants_midnight() {
     let fixture = Fixture::start().await;
     let (late, early) = (testing::id(), testing::id());
     // Kathmandu is 5:45 ahead of UTC: its 6 January is from 18:15 on the 5th to 18:15 on the 6th.
-    fixture
-        .deliver(&[
-            fixture.seen("2026-01-06T18:14:59Z", late),
-            fixture.seen("2026-01-06T18:15:00Z", early),
-        ])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-01-06T18:14:59Z", late), fixture.seen("2026-01-06T18:15:00Z", early)]).await;
     assert_eq!(fixture.kpis("2026-01-06T19:00:00Z").await["dau"], 2);
     fixture.set_time_zone("Asia/Kathmandu").await.unwrap();
     assert_eq!(fixture.kpis("2026-01-06T18:10:00Z").await["dau"], 1);
@@ -142,39 +115,17 @@ async fn a_time_zone_that_does_not_exist_is_refused() {
 #[tokio::test]
 async fn tenants_do_not_see_each_others_users_money_or_usage() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&crate::projections::one_of_each(
-            fixture.tenant,
-            testing::id(),
-            testing::start(),
-        ))
-        .await;
+    fixture.deliver(&crate::projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
     let own = fixture.kpis("2026-01-06T12:00:00Z").await;
-    assert_eq!(
-        (&own["dau"], &own["mrr_usd"], &own["ai_runs"]),
-        (&json!(1), &json!(29.0), &json!(1))
-    );
+    assert_eq!((&own["dau"], &own["mrr_usd"], &own["ai_runs"]), (&json!(1), &json!(29.0), &json!(1)));
     let other = fixture.kpis_of(testing::id(), "2026-01-06T12:00:00Z").await;
-    assert!(
-        other
-            .as_object()
-            .unwrap()
-            .values()
-            .all(|value| value.as_f64() == Some(0.0)),
-        "{other}"
-    );
+    assert!(other.as_object().unwrap().values().all(|value| value.as_f64() == Some(0.0)), "{other}");
 }
 
 #[tokio::test]
 async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&crate::projections::one_of_each(
-            fixture.tenant,
-            testing::id(),
-            testing::start(),
-        ))
-        .await;
+    fixture.deliver(&crate::projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
     crate::count_days(&fixture.db, testing::start()).await;
     fixture.set_time_zone("Europe/Berlin").await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
@@ -188,24 +139,10 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     for table in tables {
         let sql = format!("select count(*) from {table}");
         let count = async |connection: &mut sqlx::PgConnection| -> i64 {
-            sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone()))
-                .fetch_one(connection)
-                .await
-                .unwrap()
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql.clone())).fetch_one(connection).await.unwrap()
         };
-        assert!(
-            count(&mut fixture.db.begin(fixture.tenant).await.unwrap()).await > 0,
-            "{table}"
-        );
-        assert_eq!(
-            count(&mut fixture.db.begin(testing::id()).await.unwrap()).await,
-            0,
-            "{table}"
-        );
-        assert_eq!(
-            count(&mut fixture.db.pool().acquire().await.unwrap()).await,
-            0,
-            "{table}"
-        );
+        assert!(count(&mut fixture.db.begin(fixture.tenant).await.unwrap()).await > 0, "{table}");
+        assert_eq!(count(&mut fixture.db.begin(testing::id()).await.unwrap()).await, 0, "{table}");
+        assert_eq!(count(&mut fixture.db.pool().acquire().await.unwrap()).await, 0, "{table}");
     }
 }

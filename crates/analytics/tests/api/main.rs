@@ -38,19 +38,9 @@ struct Fixture {
 impl Fixture {
     async fn start() -> Self {
         let (db, clock) = (TestDb::new(&MIGRATIONS).await, testing::clock());
-        let service = TestService::new(
-            &clock,
-            App { db: db.clone() }.routes(),
-            careeros_rest::analytics::routes,
-        );
+        let service = TestService::new(&clock, App { db: db.clone() }.routes(), careeros_rest::analytics::routes);
         let tenant = testing::id();
-        Self {
-            service,
-            db,
-            clock,
-            admin: TestUser::new(tenant, &[Role::Admin]),
-            tenant,
-        }
+        Self { service, db, clock, admin: TestUser::new(tenant, &[Role::Admin]), tenant }
     }
 
     async fn deliver(&self, events: &[Envelope]) {
@@ -75,11 +65,7 @@ impl Fixture {
     async fn kpis_of(&self, tenant: Uuid, at: &str) -> Value {
         self.clock.advance(time(at) - self.clock.now());
         let admin = TestUser::at(self.admin.id, tenant, &[Role::Admin], time(at).timestamp());
-        self.service
-            .get(&admin.token, &format!("/analytics/kpi/{tenant}"))
-            .await
-            .expect(200)
-            .json
+        self.service.get(&admin.token, &format!("/analytics/kpi/{tenant}")).await.expect(200).json
     }
 
     /// Sets the tenant's time zone as an operator does.
@@ -100,11 +86,7 @@ impl Fixture {
 
 /// What a user does when it does not matter what.
 fn activity(user_id: Uuid) -> SkillsUpdated {
-    SkillsUpdated {
-        user_id,
-        skill_key: "rust".into(),
-        proficiency: 50.0,
-    }
+    SkillsUpdated { user_id, skill_key: "rust".into(), proficiency: 50.0 }
 }
 
 fn time(text: &str) -> DateTime<Utc> {

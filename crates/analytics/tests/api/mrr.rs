@@ -10,12 +10,8 @@ use uuid::Uuid;
 use crate::{Fixture, time};
 
 fn price(at: &str, plan: &str, interval: &str, price_usd: Decimal) -> Envelope {
-    let event = PlanChanged {
-        plan_code: plan.into(),
-        price_usd,
-        billing_interval: interval.into(),
-        effective_at: time(at),
-    };
+    let event =
+        PlanChanged { plan_code: plan.into(), price_usd, billing_interval: interval.into(), effective_at: time(at) };
     testing::envelope(Uuid::nil(), None, time(at), &event)
 }
 
@@ -34,13 +30,8 @@ impl Fixture {
 
     fn renewed(&self, at: &str, subscription_id: Uuid, mrr_usd: Decimal) -> Envelope {
         let current_period_end = time(at) + chrono::TimeDelta::days(30);
-        let event = SubscriptionRenewed {
-            subscription_id,
-            user_id: None,
-            plan_code: "P".into(),
-            current_period_end,
-            mrr_usd,
-        };
+        let event =
+            SubscriptionRenewed { subscription_id, user_id: None, plan_code: "P".into(), current_period_end, mrr_usd };
         self.event(at, None, &event)
     }
 
@@ -66,47 +57,28 @@ const NOON: &str = "2026-06-30T12:00:00Z";
 async fn a_subscription_brings_its_price_until_a_renewal_brings_another_and_a_cancellation_ends_it() {
     let fixture = Fixture::start().await;
     let subscription = testing::id();
-    fixture
-        .deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))])
-        .await;
-    fixture
-        .deliver(&[fixture.activated("2026-02-01T00:00:00Z", subscription, "P", "ACTIVE")])
-        .await;
+    fixture.deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))]).await;
+    fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", subscription, "P", "ACTIVE")]).await;
     assert!((fixture.mrr(NOON).await - 20.0).abs() < f64::EPSILON);
-    fixture
-        .deliver(&[price("2026-02-10T00:00:00Z", "P", "MONTH", dec!(30))])
-        .await;
+    fixture.deliver(&[price("2026-02-10T00:00:00Z", "P", "MONTH", dec!(30))]).await;
     assert!((fixture.mrr(NOON).await - 20.0).abs() < f64::EPSILON);
-    fixture
-        .deliver(&[fixture.renewed("2026-03-01T00:00:00Z", subscription, dec!(30))])
-        .await;
+    fixture.deliver(&[fixture.renewed("2026-03-01T00:00:00Z", subscription, dec!(30))]).await;
     assert!((fixture.mrr(NOON).await - 30.0).abs() < f64::EPSILON);
-    fixture
-        .deliver(&[fixture.canceled("2026-04-01T00:00:00Z", subscription)])
-        .await;
+    fixture.deliver(&[fixture.canceled("2026-04-01T00:00:00Z", subscription)]).await;
     assert!(fixture.mrr(NOON).await.abs() < f64::EPSILON);
     // Back again, at the price of the day.
-    fixture
-        .deliver(&[fixture.activated("2026-05-01T00:00:00Z", subscription, "P", "ACTIVE")])
-        .await;
+    fixture.deliver(&[fixture.activated("2026-05-01T00:00:00Z", subscription, "P", "ACTIVE")]).await;
     assert!((fixture.mrr(NOON).await - 30.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test]
 async fn a_year_is_twelve_months_and_cents_add_up() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[price("2026-01-01T00:00:00Z", "Y", "YEAR", dec!(100))])
-        .await;
+    fixture.deliver(&[price("2026-01-01T00:00:00Z", "Y", "YEAR", dec!(100))]).await;
     for _ in 0..3 {
-        fixture
-            .deliver(&[fixture.activated("2026-02-01T00:00:00Z", testing::id(), "Y", "ACTIVE")])
-            .await;
+        fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", testing::id(), "Y", "ACTIVE")]).await;
     }
-    assert!(
-        (fixture.mrr(NOON).await - 24.99).abs() < f64::EPSILON,
-        "three times 8.33"
-    );
+    assert!((fixture.mrr(NOON).await - 24.99).abs() < f64::EPSILON, "three times 8.33");
 }
 
 #[tokio::test]
@@ -143,30 +115,18 @@ async fn the_newest_event_decides_and_not_the_last_to_arrive() {
     let fixture = Fixture::start().await;
     let (gone, stays) = (testing::id(), testing::id());
     fixture.deliver(&[fixture.canceled("2026-04-01T00:00:00Z", gone)]).await;
-    fixture
-        .deliver(&[fixture.renewed("2026-03-01T00:00:00Z", gone, dec!(30))])
-        .await;
-    fixture
-        .deliver(&[fixture.renewed("2026-03-01T00:00:00Z", stays, dec!(30))])
-        .await;
-    fixture
-        .deliver(&[fixture.activated("2026-02-01T00:00:00Z", gone, "P", "ACTIVE")])
-        .await;
-    fixture
-        .deliver(&[fixture.activated("2026-02-01T00:00:00Z", stays, "P", "ACTIVE")])
-        .await;
-    fixture
-        .deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))])
-        .await;
+    fixture.deliver(&[fixture.renewed("2026-03-01T00:00:00Z", gone, dec!(30))]).await;
+    fixture.deliver(&[fixture.renewed("2026-03-01T00:00:00Z", stays, dec!(30))]).await;
+    fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", gone, "P", "ACTIVE")]).await;
+    fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", stays, "P", "ACTIVE")]).await;
+    fixture.deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))]).await;
     assert!((fixture.mrr(NOON).await - 30.0).abs() < f64::EPSILON);
 }
 
 #[tokio::test]
 async fn a_price_that_becomes_known_late_counts_from_the_activation() {
     let fixture = Fixture::start().await;
-    fixture
-        .deliver(&[fixture.activated("2026-06-29T00:00:00Z", testing::id(), "P", "ACTIVE")])
-        .await;
+    fixture.deliver(&[fixture.activated("2026-06-29T00:00:00Z", testing::id(), "P", "ACTIVE")]).await;
     assert!(fixture.mrr(NOON).await.abs() < f64::EPSILON);
     crate::count_days(&fixture.db, time(NOON)).await;
     fixture
@@ -178,10 +138,7 @@ async fn a_price_that_becomes_known_late_counts_from_the_activation() {
     assert!((fixture.mrr(NOON).await - 25.0).abs() < f64::EPSILON);
     crate::count_days(&fixture.db, time(NOON)).await;
     let kept = "select to_jsonb(k.mrr_usd) from kpi_daily k order by day";
-    assert_eq!(
-        crate::rows(&fixture.db, kept).await,
-        [serde_json::json!(25.0), serde_json::json!(25.0)]
-    );
+    assert_eq!(crate::rows(&fixture.db, kept).await, [serde_json::json!(25.0), serde_json::json!(25.0)]);
 }
 
 #[tokio::test]
@@ -189,19 +146,13 @@ async fn cancellations_raise_the_churn_risk_for_thirty_days() {
     let fixture = Fixture::start().await;
     let subscriptions: Vec<_> = (0..4).map(|_| testing::id()).collect();
     for subscription in &subscriptions {
-        fixture
-            .deliver(&[fixture.activated("2026-02-01T00:00:00Z", *subscription, "P", "ACTIVE")])
-            .await;
+        fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", *subscription, "P", "ACTIVE")]).await;
     }
-    fixture
-        .deliver(&[fixture.canceled("2026-06-01T00:00:00Z", subscriptions[0])])
-        .await;
+    fixture.deliver(&[fixture.canceled("2026-06-01T00:00:00Z", subscriptions[0])]).await;
     let risk = async |at: &str| fixture.kpis(at).await["churn_risk_score"].as_f64().unwrap();
     assert!((risk("2026-06-30T12:00:00Z").await - 0.25).abs() < f64::EPSILON);
     assert!(risk("2026-07-01T12:00:00Z").await.abs() < f64::EPSILON);
     // The mean of a quarter of the subscriptions and all of the users.
-    fixture
-        .deliver(&[fixture.seen("2026-06-20T00:00:00Z", testing::id())])
-        .await;
+    fixture.deliver(&[fixture.seen("2026-06-20T00:00:00Z", testing::id())]).await;
     assert!((risk("2026-06-30T12:00:00Z").await - 0.625).abs() < f64::EPSILON);
 }

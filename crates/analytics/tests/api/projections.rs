@@ -32,25 +32,9 @@ pub(crate) fn flow(name: &str, status: &str, cost: Decimal) -> AiFlowExecuted {
 /// The five events of the funnel, in its order, and the price of the plan that they are about.
 pub(crate) fn one_of_each(tenant: Uuid, user_id: Uuid, at: DateTime<Utc>) -> Vec<Envelope> {
     let id = testing::id();
-    let registered = UserRegistered {
-        user_id,
-        email: "ada@example.com".into(),
-        registered_at: at,
-        default_role: None,
-    };
-    let roadmap = RoadmapCreated {
-        roadmap_id: id,
-        user_id,
-        goal_key: "backend".into(),
-        version: 1,
-    };
-    let lesson = LessonCompleted {
-        lesson_id: id,
-        course_id: id,
-        user_id,
-        completed_at: at,
-        time_spent_minutes: 5,
-    };
+    let registered = UserRegistered { user_id, email: "ada@example.com".into(), registered_at: at, default_role: None };
+    let roadmap = RoadmapCreated { roadmap_id: id, user_id, goal_key: "backend".into(), version: 1 };
+    let lesson = LessonCompleted { lesson_id: id, course_id: id, user_id, completed_at: at, time_spent_minutes: 5 };
     let subscription = SubscriptionActivated {
         subscription_id: id,
         user_id: Some(user_id),
@@ -107,10 +91,7 @@ async fn each_step_of_the_funnel_is_a_row_with_the_events_id() {
         let user = (index != 6).then_some(user);
         assert_eq!(found, (fixture.tenant, user, step.to_owned(), testing::start()));
     }
-    assert_eq!(
-        rows(&fixture.db, "select to_jsonb(f) from funnel_events f").await.len(),
-        steps.len()
-    );
+    assert_eq!(rows(&fixture.db, "select to_jsonb(f) from funnel_events f").await.len(), steps.len());
 }
 
 #[tokio::test]
@@ -128,13 +109,7 @@ async fn ai_usage_is_added_up_by_user_and_flow() {
         .deliver(&[
             run("2026-01-06T08:00:00Z", ada, "resume_analysis", "PARTIAL", dec!(0)),
             run("2026-01-06T11:00:00Z", ada, "skill_gap_analysis", "SUCCESS", dec!(1)),
-            run(
-                "2026-01-06T11:00:00Z",
-                bob,
-                "resume_analysis",
-                "SUCCESS",
-                dec!(0.000001),
-            ),
+            run("2026-01-06T11:00:00Z", bob, "resume_analysis", "SUCCESS", dec!(0.000001)),
         ])
         .await;
     let found: Vec<(Uuid, String, i64, Decimal, DateTime<Utc>)> = sqlx::query_as(
@@ -148,27 +123,9 @@ async fn ai_usage_is_added_up_by_user_and_flow() {
     assert_eq!(
         found,
         [
-            (
-                ada,
-                "resume_analysis".to_owned(),
-                3,
-                dec!(0.3),
-                crate::time("2026-01-06T10:00:00Z")
-            ),
-            (
-                ada,
-                "skill_gap_analysis".to_owned(),
-                1,
-                dec!(1),
-                crate::time("2026-01-06T11:00:00Z")
-            ),
-            (
-                bob,
-                "resume_analysis".to_owned(),
-                1,
-                dec!(0.000001),
-                crate::time("2026-01-06T11:00:00Z")
-            ),
+            (ada, "resume_analysis".to_owned(), 3, dec!(0.3), crate::time("2026-01-06T10:00:00Z")),
+            (ada, "skill_gap_analysis".to_owned(), 1, dec!(1), crate::time("2026-01-06T11:00:00Z")),
+            (bob, "resume_analysis".to_owned(), 1, dec!(0.000001), crate::time("2026-01-06T11:00:00Z")),
         ]
     );
     let kpis = fixture.kpis("2026-01-06T12:00:00Z").await;
@@ -183,10 +140,7 @@ async fn a_redelivered_event_counts_once() {
         fixture.deliver(&[events.clone(), events.clone()].concat()).await;
     }
     let kpis = fixture.kpis("2026-01-06T12:00:00Z").await;
-    assert_eq!(
-        (&kpis["dau"], &kpis["ai_runs"], &kpis["mrr_usd"]),
-        (&json!(1), &json!(1), &json!(29.0))
-    );
+    assert_eq!((&kpis["dau"], &kpis["ai_runs"], &kpis["mrr_usd"]), (&json!(1), &json!(1), &json!(29.0)));
 }
 
 #[tokio::test]
@@ -194,35 +148,20 @@ async fn one_bad_event_fails_its_batch_whole_and_leaves_nothing() {
     let fixture = Fixture::start().await;
     let mut events = one_of_each(fixture.tenant, testing::id(), testing::start());
     events[5].payload["billing_interval"] = json!("FORTNIGHT");
-    let error = testing::deliver(&fixture.db, GROUP, Projections, &events)
-        .await
-        .unwrap_err();
+    let error = testing::deliver(&fixture.db, GROUP, Projections, &events).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
     assert_eq!(error.fields()[0].field, "billing_interval");
-    assert!(
-        rows(&fixture.db, "select to_jsonb(f) from funnel_events f")
-            .await
-            .is_empty()
-    );
+    assert!(rows(&fixture.db, "select to_jsonb(f) from funnel_events f").await.is_empty());
     assert!(rows(&fixture.db, "select to_jsonb(i) from inbox i").await.is_empty());
     fixture.deliver(&events[..5]).await;
-    assert_eq!(
-        rows(&fixture.db, "select to_jsonb(f) from funnel_events f").await.len(),
-        5
-    );
+    assert_eq!(rows(&fixture.db, "select to_jsonb(f) from funnel_events f").await.len(), 5);
 }
 
 #[tokio::test]
 async fn what_the_database_cannot_store_is_poison_and_not_an_outage() {
     let fixture = Fixture::start().await;
-    let poison = fixture.event(
-        "2026-01-06T10:00:00Z",
-        Some(testing::id()),
-        &flow("a\0b", "SUCCESS", dec!(0)),
-    );
-    let error = testing::deliver(&fixture.db, GROUP, Projections, &[poison])
-        .await
-        .unwrap_err();
+    let poison = fixture.event("2026-01-06T10:00:00Z", Some(testing::id()), &flow("a\0b", "SUCCESS", dec!(0)));
+    let error = testing::deliver(&fixture.db, GROUP, Projections, &[poison]).await.unwrap_err();
     assert!(!error.is_transient(), "{error}");
 }
 
@@ -230,12 +169,7 @@ async fn what_the_database_cannot_store_is_poison_and_not_an_outage() {
 async fn what_the_platform_computes_is_not_activity() {
     let fixture = Fixture::start().await;
     let user_id = testing::id();
-    let streak = StreakUpdated {
-        user_id,
-        streak_days: 3,
-    };
-    fixture
-        .deliver(&[fixture.event("2026-01-06T10:00:00Z", Some(user_id), &streak)])
-        .await;
+    let streak = StreakUpdated { user_id, streak_days: 3 };
+    fixture.deliver(&[fixture.event("2026-01-06T10:00:00Z", Some(user_id), &streak)]).await;
     assert_eq!(fixture.kpis("2026-01-06T12:00:00Z").await["dau"], 0);
 }

@@ -24,16 +24,10 @@ use uuid::Uuid;
 
 use crate::{activity, count_days, deliver, time};
 
-const CASES: u32 = 24;
+const CASES: u32 = 16;
 const TENANTS: u128 = 2;
-const ZONES: [&str; 6] = [
-    "UTC",
-    "Europe/London",
-    "America/New_York",
-    "Asia/Kathmandu",
-    "Pacific/Chatham",
-    "America/St_Johns",
-];
+const ZONES: [&str; 6] =
+    ["UTC", "Europe/London", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham", "America/St_Johns"];
 const PLANS: [&str; 2] = ["P", "Y"];
 /// After the change to summer time in London and before the one back in Chatham.
 const NOW: &str = "2026-03-31T12:00:00Z";
@@ -44,26 +38,11 @@ enum Act {
     Skill,
     Lesson,
     Streak,
-    Flow {
-        name: &'static str,
-        cost: u32,
-    },
-    Activate {
-        subscription: u128,
-        plan: &'static str,
-        status: &'static str,
-    },
-    Renew {
-        subscription: u128,
-        mrr: u32,
-    },
-    Cancel {
-        subscription: u128,
-    },
-    Price {
-        plan: &'static str,
-        price: u32,
-    },
+    Flow { name: &'static str, cost: u32 },
+    Activate { subscription: u128, plan: &'static str, status: &'static str },
+    Renew { subscription: u128, mrr: u32 },
+    Cancel { subscription: u128 },
+    Price { plan: &'static str, price: u32 },
 }
 
 /// Something that happened `quarters` of an hour before [`NOW`] and a few seconds.
@@ -102,8 +81,8 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     // Half of it within the last two days, where midnights matter.
-    let quarters = prop_oneof![0..200_i64, 0..4_000_i64];
-    (0..TENANTS, 0..5_u128, quarters, act()).prop_map(|(tenant, user, quarters, act)| Happening {
+    let quarters = prop_oneof![0..200_i64, 0..3_100_i64];
+    (0..TENANTS, 0..3_u128, quarters, act()).prop_map(|(tenant, user, quarters, act)| Happening {
         tenant,
         user,
         quarters,
@@ -112,11 +91,11 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let histories = (prop::collection::vec(happening(), 1..40), select(&ZONES[..]));
+    let histories = (prop::collection::vec(happening(), 1..150), select(&ZONES[..]));
     let histories = histories.prop_flat_map(|(happenings, zone)| {
         let arrivals = Just((0..happenings.len()).collect::<Vec<_>>()).prop_shuffle();
-        let again = prop::collection::vec((any::<Index>(), any::<Index>()), 0..10);
-        let cuts = prop::collection::btree_set(0..50_usize, 0..10);
+        let again = prop::collection::vec((any::<Index>(), any::<Index>()), 0..20);
+        let cuts = prop::collection::btree_set(0..160_usize, 0..20);
         (Just(happenings), Just(zone), arrivals, again, cuts)
     });
     histories.prop_map(|(happenings, zone, mut arrivals, again, cuts)| {
@@ -124,12 +103,7 @@ fn case() -> impl Strategy<Value = Case> {
             let event = arrivals[which.index(arrivals.len())];
             arrivals.insert(place.index(arrivals.len() + 1), event);
         }
-        Case {
-            happenings,
-            zone,
-            arrivals,
-            cuts,
-        }
+        Case { happenings, zone, arrivals, cuts }
     })
 }
 
@@ -146,15 +120,9 @@ impl Happening {
         let of = |user| (tenant_id, user, at);
         let user = of(Some(user_id));
         let mut envelope = match self.act.clone() {
-            Act::Register => wrap(
-                user,
-                &UserRegistered {
-                    user_id,
-                    email: String::new(),
-                    registered_at: at,
-                    default_role: None,
-                },
-            ),
+            Act::Register => {
+                wrap(user, &UserRegistered { user_id, email: String::new(), registered_at: at, default_role: None })
+            }
             Act::Skill => wrap(user, &activity(user_id)),
             Act::Lesson => wrap(
                 user,
@@ -166,13 +134,7 @@ impl Happening {
                     time_spent_minutes: 1,
                 },
             ),
-            Act::Streak => wrap(
-                user,
-                &StreakUpdated {
-                    user_id,
-                    streak_days: 1,
-                },
-            ),
+            Act::Streak => wrap(user, &StreakUpdated { user_id, streak_days: 1 }),
             Act::Flow { name, cost } => wrap(
                 user,
                 &AiFlowExecuted {
@@ -180,11 +142,7 @@ impl Happening {
                     ..crate::projections::flow(name, "SUCCESS", Decimal::ZERO)
                 },
             ),
-            Act::Activate {
-                subscription,
-                plan,
-                status,
-            } => wrap(
+            Act::Activate { subscription, plan, status } => wrap(
                 user,
                 &SubscriptionActivated {
                     subscription_id: subscription_of(subscription),
@@ -246,36 +204,19 @@ fn expected(case: &Case, number: u128) -> (i64, i64, i64, i64) {
     let zone: Tz = case.zone_of(number).parse().unwrap();
     let day = |at: DateTime<Utc>| at.with_timezone(&zone).date_naive();
     let today = day(time(NOW));
-    let own = || {
-        case.happenings
-            .iter()
-            .enumerate()
-            .filter(move |(_, happening)| happening.tenant == number)
-    };
+    let own = || case.happenings.iter().enumerate().filter(move |(_, happening)| happening.tenant == number);
     let users = |days: u64| {
         let active = own().filter(|(_, happening)| {
-            matches!(
-                happening.act,
-                Act::Register | Act::Skill | Act::Lesson | Act::Flow { .. }
-            ) && day(happening.at()) + Days::new(days) > today
+            matches!(happening.act, Act::Register | Act::Skill | Act::Lesson | Act::Flow { .. })
+                && day(happening.at()) + Days::new(days) > today
         });
-        i64::try_from(
-            active
-                .map(|(_, happening)| happening.user)
-                .collect::<BTreeSet<_>>()
-                .len(),
-        )
-        .unwrap()
+        i64::try_from(active.map(|(_, happening)| happening.user).collect::<BTreeSet<_>>().len()).unwrap()
     };
     let mut newest = HashMap::new();
     for (index, happening) in own() {
         let at = happening.at();
         let (subscription, rank, mrr) = match happening.act {
-            Act::Activate {
-                subscription,
-                status: "TRIAL",
-                ..
-            } => (subscription, 0, Decimal::ZERO),
+            Act::Activate { subscription, status: "TRIAL", .. } => (subscription, 0, Decimal::ZERO),
             Act::Activate { subscription, plan, .. } => (subscription, 0, case.price(plan, at)),
             Act::Renew { subscription, mrr } => (subscription, 1, Decimal::new(mrr.into(), 2)),
             Act::Cancel { subscription } => (subscription, 2, Decimal::ZERO),
@@ -288,12 +229,7 @@ fn expected(case: &Case, number: u128) -> (i64, i64, i64, i64) {
         }
     }
     let mrr: Decimal = newest.values().map(|(_, mrr)| *mrr).sum();
-    (
-        users(1),
-        users(7),
-        users(30),
-        (mrr * Decimal::ONE_HUNDRED).to_i64().unwrap(),
-    )
+    (users(1), users(7), users(30), (mrr * Decimal::ONE_HUNDRED).to_i64().unwrap())
 }
 
 impl Case {
@@ -304,22 +240,15 @@ impl Case {
 
     /// What `plan` cost a month at `at`, or first.
     fn price(&self, plan: &str, at: DateTime<Utc>) -> Decimal {
-        let changes = self
-            .happenings
-            .iter()
-            .enumerate()
-            .filter_map(|(index, happening)| match happening.act {
-                Act::Price { plan: changed, price } if changed == plan => Some((happening.at(), index, price)),
-                _ => None,
-            });
+        let changes = self.happenings.iter().enumerate().filter_map(|(index, happening)| match happening.act {
+            Act::Price { plan: changed, price } if changed == plan => Some((happening.at(), index, price)),
+            _ => None,
+        });
         let mut changes: Vec<_> = changes.collect();
         changes.sort_unstable();
         let before = changes.iter().rfind(|(from, ..)| *from <= at).copied();
         // Of several first ones at the same time the last.
-        let first = changes
-            .iter()
-            .rfind(|(from, ..)| Some(*from) == changes.first().map(|first| first.0))
-            .copied();
+        let first = changes.iter().rfind(|(from, ..)| Some(*from) == changes.first().map(|first| first.0)).copied();
         before.or(first).map_or(Decimal::ZERO, |(_, _, price)| {
             let months = if plan == "Y" { 12 } else { 1 };
             let monthly = Decimal::new(price.into(), 2) / Decimal::from(months);
@@ -329,22 +258,13 @@ impl Case {
 
     /// Every event once, in the order of their making, in one batch.
     fn plainly(&self) -> Vec<Vec<Envelope>> {
-        vec![
-            self.happenings
-                .iter()
-                .enumerate()
-                .map(|(index, happening)| happening.envelope(index))
-                .collect(),
-        ]
+        vec![self.happenings.iter().enumerate().map(|(index, happening)| happening.envelope(index)).collect()]
     }
 
     fn as_they_arrive(&self) -> Vec<Vec<Envelope>> {
         let mut batches = vec![Vec::new()];
         for (place, index) in self.arrivals.iter().enumerate() {
-            batches
-                .last_mut()
-                .unwrap()
-                .push(self.happenings[*index].envelope(*index));
+            batches.last_mut().unwrap().push(self.happenings[*index].envelope(*index));
             if self.cuts.contains(&place) {
                 batches.push(Vec::new());
             }
@@ -396,22 +316,14 @@ async fn apply(db: &TestDb, case: &Case, batches: &[Vec<Envelope>]) -> Vec<Value
 fn arrival_leaves_no_trace_and_the_kpis_are_those_of_a_plain_reading() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (once, shuffled) = runtime.block_on(async { (TestDb::new(&MIGRATIONS).await, TestDb::new(&MIGRATIONS).await) });
-    let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let checked = runner.run(&case(), |case| {
         runtime.block_on(async {
             let expected_contents = apply(&once, &case, &case.plainly()).await;
             prop_assert_eq!(apply(&shuffled, &case, &case.as_they_arrive()).await, expected_contents);
             for number in 0..TENANTS {
                 let kpis = kpis::get(&shuffled, tenant(number), time(NOW)).await.unwrap();
-                let cents = Decimal::try_from(kpis.mrr_usd * 100.0)
-                    .unwrap()
-                    .round()
-                    .to_i64()
-                    .unwrap();
+                let cents = Decimal::try_from(kpis.mrr_usd * 100.0).unwrap().round().to_i64().unwrap();
                 prop_assert_eq!((kpis.dau, kpis.wau, kpis.mau, cents), expected(&case, number));
             }
             Ok(())
