@@ -3,19 +3,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{FutureExt, StreamExt};
 use rust_decimal::Decimal;
-use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     pricing::Price,
-    provider::{CallError, Piece, Pieces, Prompt, Provider, Tokens},
+    provider::{CallError, Prompt, Provider, Tokens},
 };
 
 mod breaker;
+mod retry;
+mod streaming;
 
 use breaker::Breaker;
+pub use retry::RetryPolicy;
+pub use streaming::Streaming;
 
 /// The outcome of a call whose answer was accepted.
 const OK: &str = "ok";
@@ -23,39 +25,6 @@ const OK: &str = "ok";
 const INVALID: &str = "invalid_output";
 /// Nobody waits longer for a model that asks for patience; the next one is asked instead.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// How often and how patiently a model is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetryPolicy {
-    /// Calls per model, from 1.
-    pub attempts: u32,
-    /// The first wait lasts up to this.
-    pub base_ms: u64,
-    /// No wait lasts longer, unless the server asks for it.
-    pub cap_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            attempts: 3,
-            base_ms: 200,
-            cap_ms: 2_000,
-        }
-    }
-}
-
-impl RetryPolicy {
-    /// Full jitter: `unit` (0–1) of an exponentially growing span
-    /// (<https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>); at least what the server asked for.
-    /// `failed` counts from 1.
-    fn wait(&self, failed: u32, unit: f64, asked: Option<Duration>) -> Duration {
-        let doubled = self.base_ms.saturating_mul(1_u64 << failed.saturating_sub(1).min(16));
-        let span = Duration::from_millis(doubled.min(self.cap_ms));
-        span.mul_f64(unit.clamp(0.0, 1.0)).max(asked.unwrap_or_default())
-    }
-}
 
 /// What the time of one execution allows.
 #[derive(Debug, Clone, Copy)]
@@ -117,14 +86,8 @@ struct Link {
 impl Chain {
     /// A chain of `models` with their prices; an empty one never answers.
     pub fn new(models: impl IntoIterator<Item = (Arc<dyn Provider>, Price)>) -> Self {
-        let link = |(provider, price)| Link {
-            provider,
-            price,
-            breaker: Breaker::default(),
-        };
-        Self {
-            links: models.into_iter().map(link).collect(),
-        }
+        let link = |(provider, price)| Link { provider, price, breaker: Breaker::default() };
+        Self { links: models.into_iter().map(link).collect() }
     }
 
     /// Whether there is no model at all.
@@ -141,61 +104,17 @@ impl Chain {
         models: usize,
         accept: impl Fn(&str) -> Option<T>,
     ) -> Run<T> {
-        let mut run = Run {
-            answer: None,
-            attempts: Vec::new(),
-        };
+        let mut run = Run { answer: None, attempts: Vec::new() };
         let links = &self.links[..models.min(self.links.len())];
         for (at, link) in links.iter().enumerate() {
             let is_last = at + 1 == links.len();
-            let answered = link
-                .ask(prompt, policy, budget, is_last, &accept, &mut run.attempts)
-                .await;
+            let answered = link.ask(prompt, policy, budget, is_last, &accept, &mut run.attempts).await;
             if let Some(value) = answered {
-                run.answer = Some(Answer {
-                    value,
-                    model: link.provider.model().to_owned(),
-                    primary: at == 0,
-                });
+                run.answer = Some(Answer { value, model: link.provider.model().to_owned(), primary: at == 0 });
                 break;
             }
         }
         run
-    }
-
-    /// Asks the models for an answer as it is written, until one begins; each gets one try.
-    pub async fn stream(&self, prompt: &Prompt, budget: Budget) -> (Option<Streaming<'_>>, Vec<Attempt>) {
-        let mut attempts = Vec::new();
-        for (at, link) in self.links.iter().enumerate() {
-            let started = Instant::now();
-            if started >= budget.deadline || !link.breaker.allows(started) {
-                continue;
-            }
-            let until = (started + budget.call).min(budget.deadline);
-            let begun = timeout_at(until, link.begin(prompt))
-                .map(|r| r.unwrap_or(Err(CallError::Timeout)))
-                .await;
-            match begun {
-                Ok((first, rest)) => {
-                    let streaming = Streaming {
-                        link,
-                        primary: at == 0,
-                        started,
-                        budget,
-                        first: Some(first),
-                        rest,
-                        tokens: None,
-                        failure: None,
-                    };
-                    return (Some(streaming), attempts);
-                }
-                Err(error) => {
-                    link.note(Some(&error));
-                    attempts.push(link.attempt(error.name(), started, Tokens::default()));
-                }
-            }
-        }
-        (None, attempts)
     }
 }
 
@@ -218,15 +137,11 @@ impl Link {
                 return None;
             }
             let until = (started + budget.call).min(budget.deadline);
-            let result = timeout_at(until, self.provider.complete(prompt))
-                .await
-                .unwrap_or(Err(CallError::Timeout));
+            let result = timeout_at(until, self.provider.complete(prompt)).await.unwrap_or(Err(CallError::Timeout));
             self.note(result.as_ref().err());
             let error = match result {
                 Ok(completion) => {
-                    let tokens = completion
-                        .tokens
-                        .unwrap_or_else(|| Tokens::estimate(prompt, &completion.text));
+                    let tokens = completion.tokens.unwrap_or_else(|| Tokens::estimate(prompt, &completion.text));
                     let value = accept(&completion.text);
                     attempts.push(self.attempt(if value.is_some() { OK } else { INVALID }, started, tokens));
                     return value;
@@ -234,11 +149,7 @@ impl Link {
                 Err(error) => error,
             };
             attempts.push(self.attempt(error.name(), started, Tokens::default()));
-            let asked = if let CallError::RateLimited(asked) = error {
-                asked
-            } else {
-                None
-            };
+            let asked = if let CallError::RateLimited(asked) = error { asked } else { None };
             let wait = policy.wait(failed, rand::random(), asked);
             let too_late = Instant::now() + wait + reserved >= budget.deadline;
             if !error.is_transient() || asked > Some(LONGEST_RETRY_AFTER) || too_late || failed >= policy.attempts {
@@ -247,19 +158,6 @@ impl Link {
             tokio::time::sleep(wait).await;
         }
         None
-    }
-
-    /// Opens a stream and awaits its first piece of text, so that a model that fails at once can be replaced.
-    async fn begin(&self, prompt: &Prompt) -> Result<(String, Pieces), CallError> {
-        let mut pieces = self.provider.stream(prompt).await?;
-        loop {
-            match pieces.next().await {
-                Some(Ok(Piece::Text(text))) => return Ok((text, pieces)),
-                Some(Ok(Piece::Usage(_))) => {}
-                Some(Err(error)) => return Err(error),
-                None => return Err(CallError::Malformed),
-            }
-        }
     }
 
     /// Tells the breaker how a call went.
@@ -276,77 +174,7 @@ impl Link {
     fn attempt(&self, outcome: &'static str, started: Instant, tokens: Tokens) -> Attempt {
         let model = self.provider.model().to_owned();
         metrics::counter!("ai_model_calls_total", "model" => model.clone(), "outcome" => outcome).increment(1);
-        Attempt {
-            model,
-            outcome,
-            latency: started.elapsed(),
-            tokens,
-            cost: self.price.of(tokens),
-        }
-    }
-}
-
-/// An answer that is being written.
-pub struct Streaming<'a> {
-    link: &'a Link,
-    /// Whether the first model of the chain writes it.
-    pub primary: bool,
-    started: Instant,
-    budget: Budget,
-    first: Option<String>,
-    rest: Pieces,
-    tokens: Option<Tokens>,
-    failure: Option<CallError>,
-}
-
-impl std::fmt::Debug for Streaming<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streaming")
-            .field("model", &self.model())
-            .field("tokens", &self.tokens)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Streaming<'_> {
-    /// The model that writes.
-    pub fn model(&self) -> &str {
-        self.link.provider.model()
-    }
-
-    /// The next piece of text; `None` at the end, or where the answer broke off.
-    pub async fn next(&mut self) -> Option<String> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
-        loop {
-            let until = (Instant::now() + self.budget.call).min(self.budget.deadline);
-            match timeout_at(until, self.rest.next())
-                .await
-                .unwrap_or(Some(Err(CallError::Timeout)))
-            {
-                Some(Ok(Piece::Text(text))) => return Some(text),
-                Some(Ok(Piece::Usage(tokens))) => self.tokens = Some(tokens),
-                Some(Err(error)) => {
-                    self.failure = Some(error);
-                    return None;
-                }
-                None => return None,
-            }
-        }
-    }
-
-    /// Whether the answer broke off before its end.
-    pub fn broke(&self) -> bool {
-        self.failure.is_some()
-    }
-
-    /// The call that wrote `text`.
-    pub fn finish(self, prompt: &Prompt, text: &str) -> Attempt {
-        self.link.note(self.failure.as_ref());
-        let tokens = self.tokens.unwrap_or_else(|| Tokens::estimate(prompt, text));
-        self.link
-            .attempt(self.failure.as_ref().map_or(OK, CallError::name), self.started, tokens)
+        Attempt { model, outcome, latency: started.elapsed(), tokens, cost: self.price.of(tokens) }
     }
 }
 
@@ -354,8 +182,10 @@ impl Streaming<'_> {
 mod tests {
     use std::{collections::VecDeque, sync::Mutex};
 
+    use futures::StreamExt;
+
     use super::*;
-    use crate::provider::{Completion, Message, Speaker};
+    use crate::provider::{Completion, Message, Piece, Pieces, Speaker};
 
     /// A model that does what a test says, call by call.
     #[derive(Debug)]
@@ -375,28 +205,12 @@ mod tests {
             if self.hangs {
                 std::future::pending::<()>().await;
             }
-            let next = self
-                .calls
-                .lock()
-                .unwrap()
-                .pop_front()
-                .unwrap_or(Err(CallError::Server(500)));
-            next.map(|text| Completion {
-                text: text.to_owned(),
-                tokens: Some(Tokens {
-                    prompt: 10,
-                    completion: 5,
-                }),
-            })
+            let next = self.calls.lock().unwrap().pop_front().unwrap_or(Err(CallError::Server(500)));
+            next.map(|text| Completion { text: text.to_owned(), tokens: Some(Tokens { prompt: 10, completion: 5 }) })
         }
 
         async fn stream(&self, _prompt: &Prompt) -> Result<Pieces, CallError> {
-            let next = self
-                .calls
-                .lock()
-                .unwrap()
-                .pop_front()
-                .unwrap_or(Err(CallError::Server(500)))?;
+            let next = self.calls.lock().unwrap().pop_front().unwrap_or(Err(CallError::Server(500)))?;
             let pieces = next.split('|').map(|text| match text {
                 "!" => Err(CallError::Connection),
                 text => Ok(Piece::Text(text.to_owned())),
@@ -406,11 +220,7 @@ mod tests {
     }
 
     fn model(name: &'static str, calls: impl Into<VecDeque<Result<&'static str, CallError>>>) -> Arc<dyn Provider> {
-        Arc::new(Scripted {
-            name,
-            calls: Mutex::new(calls.into()),
-            hangs: false,
-        })
+        Arc::new(Scripted { name, calls: Mutex::new(calls.into()), hangs: false })
     }
 
     fn chain(models: impl IntoIterator<Item = Arc<dyn Provider>>) -> Chain {
@@ -418,47 +228,27 @@ mod tests {
     }
 
     fn prompt() -> Prompt {
-        Prompt {
-            messages: vec![Message {
-                speaker: Speaker::User,
-                text: "?".to_owned(),
-            }],
-            json: false,
-        }
+        Prompt { messages: vec![Message { speaker: Speaker::User, text: "?".to_owned() }], json: false }
     }
 
     fn budget() -> Budget {
-        Budget {
-            deadline: Instant::now() + Duration::from_secs(25),
-            call: Duration::from_secs(10),
-        }
+        Budget { deadline: Instant::now() + Duration::from_secs(25), call: Duration::from_secs(10) }
     }
 
     async fn ask(chain: &Chain) -> Run<String> {
         let accept = |text: &str| (text != "nonsense").then(|| text.to_owned());
-        chain
-            .run(&prompt(), RetryPolicy::default(), budget(), usize::MAX, accept)
-            .await
+        chain.run(&prompt(), RetryPolicy::default(), budget(), usize::MAX, accept).await
     }
 
     fn outcomes<T>(run: &Run<T>) -> Vec<(&str, &str)> {
-        run.attempts
-            .iter()
-            .map(|attempt| (attempt.model.as_str(), attempt.outcome))
-            .collect()
+        run.attempts.iter().map(|attempt| (attempt.model.as_str(), attempt.outcome)).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_transient_failure_is_tried_again_and_the_primary_still_answers() {
-        let chain = chain([model(
-            "a",
-            [Err(CallError::Server(503)), Err(CallError::Connection), Ok("yes")],
-        )]);
+        let chain = chain([model("a", [Err(CallError::Server(503)), Err(CallError::Connection), Ok("yes")])]);
         let run = ask(&chain).await;
-        assert_eq!(
-            outcomes(&run),
-            [("a", "server_error"), ("a", "connection_error"), ("a", "ok")]
-        );
+        assert_eq!(outcomes(&run), [("a", "server_error"), ("a", "connection_error"), ("a", "ok")]);
         assert!(run.answer.unwrap().primary);
     }
 
@@ -483,18 +273,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_short_retry_after_is_waited_for_and_a_long_one_is_not() {
         let started = Instant::now();
-        let patient = chain([model(
-            "a",
-            [Err(CallError::RateLimited(Some(Duration::from_secs(4)))), Ok("yes")],
-        )]);
+        let patient = chain([model("a", [Err(CallError::RateLimited(Some(Duration::from_secs(4)))), Ok("yes")])]);
         assert!(ask(&patient).await.answer.is_some());
         assert!(started.elapsed() >= Duration::from_secs(4));
 
         let started = Instant::now();
-        let busy = model(
-            "a",
-            [Err(CallError::RateLimited(Some(Duration::from_secs(60)))), Ok("late")],
-        );
+        let busy = model("a", [Err(CallError::RateLimited(Some(Duration::from_mins(1)))), Ok("late")]);
         let run = ask(&chain([busy, model("b", [Ok("yes")])])).await;
         assert_eq!(run.answer.unwrap().model, "b");
         assert!(started.elapsed() < Duration::from_secs(1));
@@ -502,11 +286,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_model_that_hangs_leaves_time_for_the_next() {
-        let hanging = Arc::new(Scripted {
-            name: "a",
-            calls: Mutex::default(),
-            hangs: true,
-        });
+        let hanging = Arc::new(Scripted { name: "a", calls: Mutex::default(), hangs: true });
         let started = Instant::now();
         let run = ask(&chain([hanging, model("b", [Ok("yes")])])).await;
         assert_eq!(run.attempts[0].outcome, "timeout");
@@ -516,13 +296,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_lasts_beyond_the_deadline() {
-        let hanging = |name| {
-            Arc::new(Scripted {
-                name,
-                calls: Mutex::default(),
-                hangs: true,
-            }) as Arc<dyn Provider>
-        };
+        let hanging = |name| Arc::new(Scripted { name, calls: Mutex::default(), hangs: true }) as Arc<dyn Provider>;
         let started = Instant::now();
         let run = ask(&chain([hanging("a"), hanging("b"), hanging("c")])).await;
         assert!(run.answer.is_none());
@@ -542,38 +316,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_falls_over_before_its_first_piece_and_keeps_what_came_after() {
-        let chain = chain([
-            model("a", [Err(CallError::Server(500))]),
-            model("b", [Ok("Hel|lo|!|lost")]),
-        ]);
+        let chain = chain([model("a", [Err(CallError::Server(500))]), model("b", [Ok("Hel|lo|!|lost")])]);
         let (streaming, attempts) = chain.stream(&prompt(), budget()).await;
         let mut streaming = streaming.unwrap();
         let mut text = String::new();
         while let Some(piece) = streaming.next().await {
             text.push_str(&piece);
         }
-        assert_eq!(
-            (text.as_str(), streaming.broke(), streaming.primary),
-            ("Hello", true, false)
-        );
+        assert_eq!((text.as_str(), streaming.broke(), streaming.primary), ("Hello", true, false));
         assert_eq!(attempts[0].outcome, "server_error");
         let last = streaming.finish(&prompt(), &text);
-        assert_eq!(
-            (last.model.as_str(), last.outcome, last.tokens.completion),
-            ("b", "connection_error", 2)
-        );
-    }
-
-    #[test]
-    fn waits_grow_within_their_span_and_respect_the_server() {
-        let policy = RetryPolicy::default();
-        assert_eq!(policy.wait(1, 1.0, None), Duration::from_millis(200));
-        assert_eq!(policy.wait(2, 0.5, None), Duration::from_millis(200));
-        assert_eq!(policy.wait(30, 1.0, None), Duration::from_millis(2_000));
-        assert_eq!(policy.wait(1, 0.0, None), Duration::ZERO);
-        assert_eq!(
-            policy.wait(1, 0.0, Some(Duration::from_secs(3))),
-            Duration::from_secs(3)
-        );
+        assert_eq!((last.model.as_str(), last.outcome, last.tokens.completion), ("b", "connection_error", 2));
     }
 }

@@ -67,25 +67,15 @@ pub async fn answer(
     request: &ChatMentorRequest,
 ) -> Result<ChatMentorResponse> {
     let conversation = Conversation::parse(request)?;
-    idempotency::run(
-        &core.db,
-        context,
-        "ai.chat",
-        request,
-        async |claim: idempotency::Claim| {
-            core.entitlement.require(context, subject).await?;
-            let started = Instant::now();
-            let (reply, attempts) = ask(core, &conversation).await?;
-            let execution = reply.execution(context, attempts, started);
-            let response = response(&execution);
-            let mut tx = core.db.begin(subject.tenant_id).await?;
-            execution.store(&mut tx, context, subject).await?;
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            execution.report();
-            Ok(response)
-        },
-    )
+    idempotency::run(&core.db, context, "ai.chat", request, async |claim: idempotency::Claim| {
+        core.entitlement.require(context, subject).await?;
+        let started = Instant::now();
+        let (reply, attempts) = ask(core, &conversation).await?;
+        let execution = reply.execution(context, attempts, started);
+        let response = response(&execution);
+        execution.record(core, context, subject, Some((&claim, &response))).await?;
+        Ok(response)
+    })
     .await
 }
 
@@ -106,9 +96,7 @@ pub async fn stream(
     let (writer, context) = (Arc::clone(core), Arc::clone(context));
     core.spawn(async move {
         let written = write(&writer, &context, subject, &conversation, &sender).await;
-        let last = written
-            .map(|response| chunk(Kind::Done(response)))
-            .map_err(GrpcStatus::from);
+        let last = written.map(|response| chunk(Kind::Done(response))).map_err(GrpcStatus::from);
         // Nobody may be reading any more.
         sender.send(last).await.ok();
     });
@@ -120,33 +108,15 @@ impl Conversation {
         let mut checks = Checks::new();
         checks.text("mode", &request.mode, 0, MODE_MAX);
         let count = request.messages.len();
-        checks.check(
-            "messages",
-            (1..=MESSAGES_MAX).contains(&count),
-            "must be 1 to 50 messages",
-        );
-        let total: usize = request
-            .messages
-            .iter()
-            .map(|message| message.content.chars().count())
-            .sum();
-        checks.check(
-            "messages",
-            total <= CONVERSATION_MAX,
-            "must have 20000 characters or fewer together",
-        );
+        checks.check("messages", (1..=MESSAGES_MAX).contains(&count), "must be 1 to 50 messages");
+        let total: usize = request.messages.iter().map(|message| message.content.chars().count()).sum();
+        checks.check("messages", total <= CONVERSATION_MAX, "must have 20000 characters or fewer together");
         let mut turns = Vec::with_capacity(count.min(MESSAGES_MAX));
         for (at, message) in request.messages.iter().enumerate().take(MESSAGES_MAX) {
             checks.text(&format!("messages[{at}].content"), &message.content, 1, MESSAGE_MAX);
             match message.role.as_str() {
-                "user" => turns.push(Message {
-                    speaker: Speaker::User,
-                    text: message.content.clone(),
-                }),
-                "assistant" => turns.push(Message {
-                    speaker: Speaker::Assistant,
-                    text: message.content.clone(),
-                }),
+                "user" => turns.push(Message { speaker: Speaker::User, text: message.content.clone() }),
+                "assistant" => turns.push(Message { speaker: Speaker::Assistant, text: message.content.clone() }),
                 // Only the service makes rules; what a client calls system is information beside the conversation.
                 "system" => {
                     turns.push(Message {
@@ -157,17 +127,10 @@ impl Conversation {
                 _ => checks.fail(format!("messages[{at}].role"), "must be user, assistant or system"),
             }
         }
-        let asks = request
-            .messages
-            .last()
-            .is_none_or(|message| message.role != "assistant");
+        let asks = request.messages.last().is_none_or(|message| message.role != "assistant");
         checks.check("messages", asks, "must end with a message of the user");
         checks.finish()?;
-        let mode = if request.mode.trim().is_empty() {
-            "career".to_owned()
-        } else {
-            request.mode.trim().to_owned()
-        };
+        let mode = if request.mode.trim().is_empty() { "career".to_owned() } else { request.mode.trim().to_owned() };
         Ok(Self { mode, turns })
     }
 
@@ -178,11 +141,7 @@ impl Conversation {
     /// The engine's answer.
     fn compute(&self, core: &Core) -> Reply {
         let role = |speaker| if speaker == Speaker::User { "user" } else { "assistant" };
-        let turns: Vec<_> = self
-            .turns
-            .iter()
-            .map(|turn| (role(turn.speaker), turn.text.as_str()))
-            .collect();
+        let turns: Vec<_> = self.turns.iter().map(|turn| (role(turn.speaker), turn.text.as_str())).collect();
         Reply {
             text: core.engine.mentor(&self.mode, &turns),
             status: Status::Partial,
@@ -196,41 +155,20 @@ impl Reply {
     fn by_model(text: String, model: &str, primary: bool, broke: bool) -> Self {
         let mut warnings = Vec::new();
         if !primary {
-            warnings.push(format!(
-                "answered by the backup model {model}: the primary gave no answer"
-            ));
+            warnings.push(format!("answered by the backup model {model}: the primary gave no answer"));
         }
         if broke {
             warnings.push("the answer broke off before its end".to_owned());
         }
-        let status = if warnings.is_empty() {
-            Status::Success
-        } else {
-            Status::Partial
-        };
-        Self {
-            text,
-            status,
-            model: model.to_owned(),
-            warnings,
-        }
+        let status = if warnings.is_empty() { Status::Success } else { Status::Partial };
+        Self { text, status, model: model.to_owned(), warnings }
     }
 
     fn execution(self, context: &Context, attempts: Vec<Attempt>, started: Instant) -> Execution<'static> {
-        let confidence = if self.model == ENGINE {
-            RULES_CONFIDENCE
-        } else {
-            CONFIDENCE
-        };
+        let confidence = if self.model == ENGINE { RULES_CONFIDENCE } else { CONFIDENCE };
         let mut output = json!({ "message": self.text });
         output::strip_nul(&mut output);
-        let outcome = Outcome {
-            status: self.status,
-            output,
-            confidence,
-            model: self.model,
-            warnings: self.warnings,
-        };
+        let outcome = Outcome { status: self.status, output, confidence, model: self.model, warnings: self.warnings };
         Execution {
             id: id::new(context.now),
             flow_name: FLOW,
@@ -249,10 +187,7 @@ async fn ask(core: &Core, conversation: &Conversation) -> Result<(Reply, Vec<Att
     }
     let accept = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let (prompt, policy) = (conversation.prompt(core)?, RetryPolicy::default());
-    let Run { answer, attempts } = core
-        .chain
-        .run(&prompt, policy, core.limits.budget(), usize::MAX, accept)
-        .await;
+    let Run { answer, attempts } = core.chain.run(&prompt, policy, core.limits.budget(), usize::MAX, accept).await;
     let reply = match answer {
         Some(answer) => Reply::by_model(answer.value, &answer.model, answer.primary, false),
         None => conversation.compute(core),
@@ -271,11 +206,9 @@ async fn write(
     let started = Instant::now();
     let (reply, attempts) = ask_for_pieces(core, conversation, sender).await?;
     let execution = reply.execution(context, attempts, started);
-    let mut tx = core.db.begin(subject.tenant_id).await?;
-    execution.store(&mut tx, context, subject).await?;
-    tx.commit().await?;
-    execution.report();
-    Ok(response(&execution))
+    let response = response(&execution);
+    execution.record::<ChatMentorResponse>(core, context, subject, None).await?;
+    Ok(response)
 }
 
 async fn ask_for_pieces(
@@ -307,10 +240,7 @@ fn response(execution: &Execution<'_>) -> ChatMentorResponse {
     let tokens = execution.tokens();
     let count = |tokens: u64| i32::try_from(tokens).unwrap_or(i32::MAX);
     ChatMentorResponse {
-        message: execution.outcome.output["message"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
+        message: execution.outcome.output["message"].as_str().unwrap_or_default().to_owned(),
         model: execution.outcome.model.clone(),
         prompt_tokens: count(tokens.prompt),
         completion_tokens: count(tokens.completion),
@@ -328,14 +258,8 @@ mod tests {
     use super::*;
 
     fn request(messages: &[(&str, &str)]) -> ChatMentorRequest {
-        let message = |(role, content): &(&str, &str)| ChatMessage {
-            role: (*role).into(),
-            content: (*content).into(),
-        };
-        ChatMentorRequest {
-            messages: messages.iter().map(message).collect(),
-            ..ChatMentorRequest::default()
-        }
+        let message = |(role, content): &(&str, &str)| ChatMessage { role: (*role).into(), content: (*content).into() };
+        ChatMentorRequest { messages: messages.iter().map(message).collect(), ..ChatMentorRequest::default() }
     }
 
     fn wrong_fields(messages: &[(&str, &str)]) -> Vec<String> {

@@ -6,6 +6,7 @@ use careeros_shared::{
     config::{Stores, peer},
     env::Reader,
 };
+use secrecy::SecretString;
 use url::Url;
 
 use crate::provider::openai::Endpoint;
@@ -34,8 +35,8 @@ impl Config {
             stores: Stores::read(reader),
             billing_grpc_url: peer(reader, "BILLING_GRPC_URL", "localhost:6007"),
             models: models(reader),
-            call_timeout: reader.duration("OPENAI_TIMEOUT", Duration::from_secs(12)),
-            deadline: reader.duration("OPENAI_DEADLINE", Duration::from_secs(25)),
+            call_timeout: reader.duration("OPENAI_TIMEOUT", Duration::from_secs(10)),
+            deadline: reader.duration("OPENAI_DEADLINE", Duration::from_secs(22)),
         }
     }
 }
@@ -44,13 +45,10 @@ impl Config {
 fn models(reader: &mut Reader<'_>) -> Vec<Endpoint> {
     let mut models = Vec::new();
     let key = reader.optional_secret("OPENAI_API_KEY");
-    let own_server = reader.optional("OPENAI_BASE_URL").is_some();
     let base = base_url(reader, "OPENAI_BASE_URL");
-    let model = reader
-        .optional("OPENAI_MODEL")
-        .unwrap_or_else(|| "gpt-4o-mini".to_owned());
+    let model = reader.optional("OPENAI_MODEL").unwrap_or_else(|| "gpt-4o-mini".to_owned());
     let fallbacks = reader.optional("OPENAI_FALLBACK_MODELS").unwrap_or_default();
-    if key.is_some() || own_server {
+    if is_usable(&base, key.as_ref()) {
         let names = std::iter::once(model.as_str()).chain(fallbacks.split(','));
         let names = names.map(str::trim).filter(|name| !name.is_empty());
         models.extend(names.map(|name| Endpoint {
@@ -60,21 +58,13 @@ fn models(reader: &mut Reader<'_>) -> Vec<Endpoint> {
         }));
     }
     let backup_key = reader.optional_secret("OPENAI_BACKUP_API_KEY");
-    let backup_server = reader.optional("OPENAI_BACKUP_BASE_URL").is_some();
     let backup_base = base_url(reader, "OPENAI_BACKUP_BASE_URL");
     match reader.optional("OPENAI_BACKUP_MODEL") {
-        Some(name) if backup_key.is_some() || backup_server => {
-            models.push(Endpoint {
-                base_url: backup_base,
-                api_key: backup_key,
-                model: name.trim().to_owned(),
-            });
+        Some(name) if is_usable(&backup_base, backup_key.as_ref()) => {
+            models.push(Endpoint { base_url: backup_base, api_key: backup_key, model: name.trim().to_owned() });
         }
-        Some(_) => reader.problem(
-            "OPENAI_BACKUP_MODEL",
-            "needs OPENAI_BACKUP_BASE_URL or OPENAI_BACKUP_API_KEY",
-        ),
-        None if backup_key.is_some() || backup_server => {
+        Some(_) => reader.problem("OPENAI_BACKUP_MODEL", "needs OPENAI_BACKUP_BASE_URL or OPENAI_BACKUP_API_KEY"),
+        None if is_usable(&backup_base, backup_key.as_ref()) => {
             reader.problem(
                 "OPENAI_BACKUP_MODEL",
                 "is required where OPENAI_BACKUP_BASE_URL or OPENAI_BACKUP_API_KEY is set",
@@ -85,16 +75,16 @@ fn models(reader: &mut Reader<'_>) -> Vec<Endpoint> {
     models
 }
 
+/// The public API needs a key; a server of one's own may do without.
+fn is_usable(base: &str, key: Option<&SecretString>) -> bool {
+    key.is_some() || base != PUBLIC_API
+}
+
 fn base_url(reader: &mut Reader<'_>, name: &str) -> String {
-    reader.with(
-        name,
-        PUBLIC_API.to_owned(),
-        "an http(s):// URL such as https://api.openai.com/v1",
-        |text| {
-            let url = Url::parse(text).ok()?;
-            matches!(url.scheme(), "http" | "https").then(|| text.to_owned())
-        },
-    )
+    reader.with(name, PUBLIC_API.to_owned(), "an http(s):// URL such as https://api.openai.com/v1", |text| {
+        let url = Url::parse(text).ok()?;
+        matches!(url.scheme(), "http" | "https").then(|| text.to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -104,25 +94,23 @@ mod tests {
 
     use super::*;
 
-    fn read(variables: &[(&str, &str)]) -> (Vec<(String, String, Option<String>)>, Option<String>) {
-        let env: Env = variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+    /// Base URL, model and key.
+    type Model = (String, String, Option<String>);
+
+    fn read(variables: &[(&str, &str)]) -> (Vec<Model>, Option<String>) {
+        let env: Env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let mut reader = Reader::new(&env);
         let models = models(&mut reader).into_iter().map(|each| {
             let key = each.api_key.map(|key| key.expose_secret().to_owned());
             (each.base_url, each.model, key)
         });
-        (
-            models.collect(),
-            reader.finish().err().map(|problems| problems.to_string()),
-        )
+        (models.collect(), reader.finish().err().map(|problems| problems.to_string()))
     }
 
     #[test]
-    fn without_a_key_or_a_server_there_is_no_model() {
+    fn without_a_key_or_a_server_of_ones_own_there_is_no_model() {
         assert_eq!(read(&[("OPENAI_MODEL", "gpt-5")]), (Vec::new(), None));
+        assert_eq!(read(&[("OPENAI_BASE_URL", PUBLIC_API)]), (Vec::new(), None));
     }
 
     #[test]
@@ -135,10 +123,7 @@ mod tests {
         ]);
         let at_openai = |model: &str| (PUBLIC_API.to_owned(), model.to_owned(), Some("k".to_owned()));
         let backup = ("http://localhost:11434/v1".to_owned(), "llama".to_owned(), None);
-        assert_eq!(
-            models,
-            [at_openai("gpt-4o-mini"), at_openai("m2"), at_openai("m3"), backup]
-        );
+        assert_eq!(models, [at_openai("gpt-4o-mini"), at_openai("m2"), at_openai("m3"), backup]);
         assert_eq!(problems, None);
     }
 

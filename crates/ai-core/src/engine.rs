@@ -88,11 +88,7 @@ impl Answer {
         if let Value::Object(fields) = &mut output {
             fields.insert("warnings".to_owned(), Value::from(warnings.clone()));
         }
-        Ok(Self {
-            output,
-            confidence: (confidence.clamp(0.0, 1.0) * 100.0).round() / 100.0,
-            warnings,
-        })
+        Ok(Self { output, confidence: (confidence.clamp(0.0, 1.0) * 100.0).round() / 100.0, warnings })
     }
 }
 
@@ -108,9 +104,7 @@ impl Engine {
     /// # Errors
     /// When the data that was compiled in contradicts itself; a test excludes it.
     pub fn embedded() -> Result<Self, BadCatalog> {
-        Ok(Self {
-            catalog: Catalog::embedded()?,
-        })
+        Ok(Self { catalog: Catalog::embedded()? })
     }
 
     /// Computes `flow` from `input`. `today` ends what lasts until now.
@@ -166,10 +160,7 @@ mod tests {
     fn check(engine: &Engine, schemas: &[(Flow, jsonschema::Validator)], input: &Map<String, Value>) {
         for (flow, schema) in schemas {
             let answer = engine.answer(*flow, input, today()).unwrap();
-            let errors: Vec<String> = schema
-                .iter_errors(&answer.output)
-                .map(|each| each.to_string())
-                .collect();
+            let errors: Vec<String> = schema.iter_errors(&answer.output).map(|each| each.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}\n{}", flow.name(), answer.output);
             assert!((0.0..=1.0).contains(&answer.confidence));
             assert_eq!(answer.output["warnings"], json!(answer.warnings));
@@ -280,18 +271,11 @@ mod tests {
             (Flow::RoadmapGenerator, json!({"timelineWeeks": -1}), "/timelineWeeks"),
             (Flow::InterviewSimulation, json!({"answers": 3}), "/answers"),
             (Flow::ResumeAnalysis, json!({"text": false}), "/text"),
-            (
-                Flow::ProductivityAdvisor,
-                json!({"dailyMinutes": ["x"]}),
-                "/dailyMinutes/0",
-            ),
+            (Flow::ProductivityAdvisor, json!({"dailyMinutes": ["x"]}), "/dailyMinutes/0"),
         ];
         for (flow, input, path) in wrong {
             let schema = schema(flow, "input");
-            let errors: Vec<String> = schema
-                .iter_errors(&input)
-                .map(|each| each.instance_path().to_string())
-                .collect();
+            let errors: Vec<String> = schema.iter_errors(&input).map(|each| each.instance_path().to_string()).collect();
             assert!(errors.contains(&path.to_owned()), "{}: {errors:?}", flow.name());
         }
     }

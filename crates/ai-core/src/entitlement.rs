@@ -33,16 +33,7 @@ impl Entitlement {
             user_id: subject.user_id.to_string(),
             feature_key: FEATURE.to_owned(),
         };
-        let answer = self
-            .0
-            .clone()
-            .check_entitlement(context.subrequest(request))
-            .await?
-            .into_inner();
-        if answer.allowed {
-            Ok(())
-        } else {
-            Err(Error::not_entitled(answer.reason))
-        }
+        let answer = self.0.clone().check_entitlement(context.subrequest(request)).await?.into_inner();
+        if answer.allowed { Ok(()) } else { Err(Error::not_entitled(answer.reason)) }
     }
 }

@@ -6,16 +6,19 @@ use std::{sync::Arc, time::Duration};
 use careeros_shared::{
     Result,
     context::Context,
-    db::Tx,
     directory::Subject,
     error::Error,
     events::{AiFlowExecuted, ModelCallCompleted, RoadmapDraftGenerated, SkillGapAnalyzed},
-    id, idempotency, outbox,
+    id,
+    idempotency::{self, Claim},
+    outbox::Row,
     proto::aicore::{ExecuteFlowRequest, ExecuteFlowResponse},
 };
 use chrono::{DateTime, Utc};
+use prost::Message;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::{Map, Value};
+use sqlx::PgExecutor;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -96,32 +99,22 @@ pub async fn execute(
     let input = parse_input(&request.input_json)?;
     let flow = find_flow(core, context, request).await?;
     let input = check(&flow, input)?;
-    idempotency::run(
-        &core.db,
-        context,
-        "ai.execute",
-        request,
-        async |claim: idempotency::Claim| {
-            core.entitlement.require(context, subject).await?;
-            let started = Instant::now();
-            let (outcome, attempts) = carry_out(core, &flow, &input, context.now).await?;
-            let execution = Execution {
-                id: id::new(context.now),
-                flow_name: &flow.name,
-                flow_version: &flow.version,
-                outcome,
-                attempts,
-                latency: started.elapsed(),
-            };
-            let response = execution.response();
-            let mut tx = core.db.begin(subject.tenant_id).await?;
-            execution.store(&mut tx, context, subject).await?;
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            execution.report();
-            Ok(response)
-        },
-    )
+    idempotency::run(&core.db, context, "ai.execute", request, async |claim: Claim| {
+        core.entitlement.require(context, subject).await?;
+        let started = Instant::now();
+        let (outcome, attempts) = carry_out(core, &flow, &input, context.now).await?;
+        let execution = Execution {
+            id: id::new(context.now),
+            flow_name: &flow.name,
+            flow_version: &flow.version,
+            outcome,
+            attempts,
+            latency: started.elapsed(),
+        };
+        let response = execution.response();
+        execution.record(core, context, subject, Some((&claim, &response))).await?;
+        Ok(response)
+    })
     .await
 }
 
@@ -129,9 +122,7 @@ async fn find_flow(core: &Core, context: &Context, request: &ExecuteFlowRequest)
     if request.flow_name.trim().is_empty() {
         return Err(Error::invalid("flowName", "must not be empty"));
     }
-    core.flows
-        .get(&request.flow_name, &request.flow_version, context.now)
-        .await
+    core.flows.get(&request.flow_name, &request.flow_version, context.now).await
 }
 
 /// The input as an object of at most [`INPUT_MAX`] characters. It is measured as it is written most densely, whatever
@@ -142,10 +133,7 @@ fn parse_input(json: &str) -> Result<Value> {
         return Err(Error::invalid("input", "must be an object"));
     }
     if json.chars().count() > INPUT_MAX && input.to_string().chars().count() > INPUT_MAX {
-        return Err(Error::invalid(
-            "input",
-            format!("must have {INPUT_MAX} characters or fewer when serialised"),
-        ));
+        return Err(Error::invalid("input", format!("must have {INPUT_MAX} characters or fewer when serialised")));
     }
     output::strip_nul(&mut input);
     Ok(input)
@@ -167,42 +155,20 @@ async fn carry_out(
     now: DateTime<Utc>,
 ) -> Result<(Outcome, Vec<Attempt>)> {
     let Run { answer, attempts } = if core.chain.is_empty() {
-        Run {
-            answer: None,
-            attempts: Vec::new(),
-        }
+        Run { answer: None, attempts: Vec::new() }
     } else {
-        let prompt = core
-            .prompts
-            .flow(&flow.name, &flow.prompt_version, &flow.output.document, input)?;
+        let prompt = core.prompts.flow(&flow.name, &flow.prompt_version, &flow.output.document, input)?;
         let models = if flow.fallback.backup_models { usize::MAX } else { 1 };
-        core.chain
-            .run(&prompt, flow.retry, core.limits.budget(), models, |text| {
-                accept(flow, text)
-            })
-            .await
+        core.chain.run(&prompt, flow.retry, core.limits.budget(), models, |text| accept(flow, text)).await
     };
     let outcome = match answer {
         Some(answer) => {
             let (output, confidence) = answer.value;
-            let backup = || {
-                format!(
-                    "answered by the backup model {}: the primary gave no valid answer",
-                    answer.model
-                )
-            };
+            let backup = || format!("answered by the backup model {}: the primary gave no valid answer", answer.model);
             Outcome {
-                status: if answer.primary {
-                    Status::Success
-                } else {
-                    Status::Partial
-                },
+                status: if answer.primary { Status::Success } else { Status::Partial },
                 output,
-                confidence: if answer.primary {
-                    confidence
-                } else {
-                    confidence * BACKUP_DISCOUNT
-                },
+                confidence: if answer.primary { confidence } else { confidence * BACKUP_DISCOUNT },
                 warnings: if answer.primary { Vec::new() } else { vec![backup()] },
                 model: answer.model,
             }
@@ -215,9 +181,7 @@ async fn carry_out(
 /// A model's text as a valid output, with how sure the model is.
 fn accept(flow: &Flow, text: &str) -> Option<(Value, f64)> {
     let mut output = Value::Object(output::object(text)?);
-    let stated = output["confidence"]
-        .as_f64()
-        .filter(|confidence| (0.0..=1.0).contains(confidence));
+    let stated = output["confidence"].as_f64().filter(|confidence| (0.0..=1.0).contains(confidence));
     if !flow.output.accepts(&output) {
         // A schema that allows no further fields does not allow the one that is asked for besides.
         output.as_object_mut()?.shift_remove("confidence")?;
@@ -231,27 +195,17 @@ fn accept(flow: &Flow, text: &str) -> Option<(Value, f64)> {
 /// The engine's answer, or the failure of the execution.
 fn compute(core: &Core, flow: &Flow, input: &Map<String, Value>, now: DateTime<Utc>) -> Result<Outcome> {
     let computed = match flow.engine.filter(|_| flow.fallback.engine) {
-        Some(known) => Some(
-            core.engine
-                .answer(known, input, now.date_naive())
-                .map_err(Error::internal)?,
-        ),
+        Some(known) => Some(core.engine.answer(known, input, now.date_naive()).map_err(Error::internal)?),
         None => None,
     };
     let why = core.why_no_model();
     Ok(match computed.filter(|answer| flow.output.accepts(&answer.output)) {
-        Some(engine::Answer {
-            output,
-            confidence,
-            warnings,
-        }) => Outcome {
+        Some(engine::Answer { output, confidence, warnings }) => Outcome {
             status: Status::Partial,
             output,
             confidence,
             model: ENGINE.to_owned(),
-            warnings: std::iter::once(format!("{why}: computed by CareerOS's rules"))
-                .chain(warnings)
-                .collect(),
+            warnings: std::iter::once(format!("{why}: computed by CareerOS's rules")).chain(warnings).collect(),
         },
         None => Outcome {
             status: Status::Failed,
@@ -288,28 +242,62 @@ impl Execution<'_> {
         self.attempts.iter().map(|attempt| attempt.cost).sum()
     }
 
-    /// Writes conversation, output and usage, and publishes what happened. Executions of one user are facts that do not
-    /// depend on each other, so there is no row to lock before publishing.
-    pub(crate) async fn store(&self, tx: &mut Tx, context: &Context, subject: Subject) -> Result<()> {
-        let tokens = self.tokens();
+    /// Stores the execution with what it has to tell, and with `answer` where a repetition of the request is to get it.
+    pub(crate) async fn record<R: Message>(
+        &self,
+        core: &Core,
+        context: &Context,
+        subject: Subject,
+        answer: Option<(&Claim, &R)>,
+    ) -> Result<()> {
+        match answer.filter(|_| context.idempotency_key.is_some()) {
+            // The statement is a transaction of its own and says itself whose rows it sees: one round trip.
+            None => self.insert(core.db.pool(), context, subject).await?,
+            Some((claim, response)) => {
+                let mut tx = core.db.begin(subject.tenant_id).await?;
+                self.insert(&mut *tx, context, subject).await?;
+                claim.complete(&mut tx, response).await?;
+                tx.commit().await?;
+            }
+        }
+        core.db.wake_relay();
+        self.report();
+        Ok(())
+    }
+
+    /// Writes conversation, output, usage and events. Executions of one user are facts that do not depend on each other,
+    /// so there is no row to lock before the events are written.
+    async fn insert(&self, executor: impl PgExecutor<'_>, context: &Context, subject: Subject) -> Result<()> {
+        let (tokens, events) = (self.tokens(), self.events(context, subject)?);
         sqlx::query!(
-            "with conversation as (
+            "with scope as materialized (
+                 select tenant_id from app_scope($1)
+             ), conversation as (
                  insert into ai_conversations (id, user_id, tenant_id, flow_name, created_at)
-                 values ($1, $4, $5, $6, $16) returning id
+                 select $2, $3, tenant_id, $4, $5 from scope
+                 returning id, tenant_id
              ), output as (
                  insert into ai_outputs (id, execution_id, conversation_id, user_id, tenant_id, flow_name, flow_version,
                                          output_json, status, confidence, warnings, created_at)
-                 select $2, $3, id, $4, $5, $6, $7, $8::text::jsonb, $9, $10, $11, $16 from conversation
+                 select $6, $7, id, $3, tenant_id, $4, $8, $9::text::jsonb, $10, $11, $12, $5 from conversation
+                 returning execution_id, tenant_id
+             ), usage as (
+                 insert into token_usage (id, execution_id, user_id, tenant_id, model_name, prompt_tokens,
+                                          completion_tokens, total_cost_usd, latency_ms, created_at)
+                 select $6, execution_id, $3, tenant_id, $13, $14, $15, $16, $17, $5 from output
              )
-             insert into token_usage (id, execution_id, user_id, tenant_id, model_name, prompt_tokens, completion_tokens,
-                                      total_cost_usd, latency_ms, created_at)
-             values ($2, $3, $4, $5, $12, $13, $14, $15, $17, $16)",
+             insert into outbox (event_id, topic, key, headers, value, created_at)
+             select event_id, topic, key, headers, value, $5
+             from unnest($18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::text[])
+                 with ordinality as e(event_id, topic, key, headers, value, position)
+             order by position",
+            subject.tenant_id,
             id::new(context.now),
+            subject.user_id,
+            self.flow_name,
+            context.now,
             id::new(context.now),
             self.id,
-            subject.user_id,
-            subject.tenant_id,
-            self.flow_name,
             self.flow_version,
             self.outcome.output.to_string(),
             self.outcome.status.as_str(),
@@ -319,17 +307,23 @@ impl Execution<'_> {
             i64::try_from(tokens.prompt).unwrap_or(i64::MAX),
             i64::try_from(tokens.completion).unwrap_or(i64::MAX),
             self.cost(),
-            context.now,
             i64::try_from(self.latency.as_millis()).unwrap_or(i64::MAX),
+            &events.iter().map(|event| event.event_id).collect::<Vec<_>>(),
+            &events.iter().map(|event| event.topic.to_owned()).collect::<Vec<_>>(),
+            &events.iter().map(|event| event.key.clone()).collect::<Vec<_>>(),
+            &events.iter().map(|event| event.headers.clone()).collect::<Vec<_>>(),
+            &events.iter().map(|event| event.value.clone()).collect::<Vec<_>>(),
         )
-        .execute(&mut **tx)
+        .execute(executor)
         .await?;
-        self.publish(tx, context, subject).await
+        Ok(())
     }
 
-    async fn publish(&self, tx: &mut Tx, context: &Context, subject: Subject) -> Result<()> {
+    /// What is told of the execution, in this order: each call, the whole, and what follows for others.
+    fn events(&self, context: &Context, subject: Subject) -> Result<Vec<Row>> {
+        let mut events = Vec::with_capacity(self.attempts.len() + 2);
         for (number, attempt) in (1..).zip(&self.attempts) {
-            let event = ModelCallCompleted {
+            let called = ModelCallCompleted {
                 execution_id: self.id,
                 attempt: number,
                 model: attempt.model.clone(),
@@ -339,7 +333,7 @@ impl Execution<'_> {
                 completion_tokens: attempt.tokens.completion,
                 cost_usd: attempt.cost,
             };
-            outbox::publish(tx, context, subject, &event).await?;
+            events.push(Row::new(context, subject, &called)?);
         }
         let tokens = self.tokens();
         let executed = AiFlowExecuted {
@@ -352,15 +346,14 @@ impl Execution<'_> {
             completion_tokens: Some(tokens.completion),
             total_cost_usd: self.cost(),
         };
-        outbox::publish(tx, context, subject, &executed).await?;
-        if self.outcome.status == Status::Failed {
-            return Ok(());
+        events.push(Row::new(context, subject, &executed)?);
+        let known = engine::Flow::from_name(self.flow_name).filter(|_| self.outcome.status != Status::Failed);
+        match known {
+            Some(engine::Flow::SkillGapAnalysis) => events.push(Row::new(context, subject, &self.skill_gap())?),
+            Some(engine::Flow::RoadmapGenerator) => events.push(Row::new(context, subject, &self.roadmap_draft())?),
+            _ => {}
         }
-        match engine::Flow::from_name(self.flow_name) {
-            Some(engine::Flow::SkillGapAnalysis) => outbox::publish(tx, context, subject, &self.skill_gap()).await,
-            Some(engine::Flow::RoadmapGenerator) => outbox::publish(tx, context, subject, &self.roadmap_draft()).await,
-            _ => Ok(()),
-        }
+        Ok(events)
     }
 
     fn skill_gap(&self) -> SkillGapAnalyzed {
@@ -377,20 +370,13 @@ impl Execution<'_> {
         let stages = output["stages"].as_array().map(Vec::as_slice).unwrap_or_default();
         RoadmapDraftGenerated {
             execution_id: self.id,
-            stages: stages
-                .iter()
-                .filter_map(|stage| stage["title"].as_str())
-                .map(str::to_owned)
-                .collect(),
-            timeline_weeks: output["timeline_weeks"]
-                .as_f64()
-                .and_then(|weeks| weeks.to_i32())
-                .unwrap_or_default(),
+            stages: stages.iter().filter_map(|stage| stage["title"].as_str()).map(str::to_owned).collect(),
+            timeline_weeks: output["timeline_weeks"].as_f64().and_then(|weeks| weeks.to_i32()).unwrap_or_default(),
         }
     }
 
     /// Logs and counts the execution, without what was asked or answered.
-    pub(crate) fn report(&self) {
+    fn report(&self) {
         let (status, flow) = (self.outcome.status.as_str(), self.flow_name.to_owned());
         metrics::counter!("ai_flow_executions_total", "flow" => flow, "status" => status).increment(1);
         tracing::info!(

@@ -35,10 +35,7 @@ pub struct FallbackPolicy {
 
 impl Default for FallbackPolicy {
     fn default() -> Self {
-        Self {
-            backup_models: true,
-            engine: true,
-        }
+        Self { backup_models: true, engine: true }
     }
 }
 
@@ -88,11 +85,7 @@ type Registry = HashMap<String, Vec<Arc<Flow>>>;
 impl Flows {
     /// The registry in `db`.
     pub fn new(db: Db) -> Self {
-        Self {
-            db,
-            written: Arc::default(),
-            loaded: Cache::builder().max_capacity(1).time_to_live(FRESH).build(),
-        }
+        Self { db, written: Arc::default(), loaded: Cache::builder().max_capacity(1).time_to_live(FRESH).build() }
     }
 
     /// The active flow `name` in `version`, or in its newest where that is empty.
@@ -102,9 +95,7 @@ impl Flows {
     pub async fn get(&self, name: &str, version: &str, now: DateTime<Utc>) -> Result<Arc<Flow>> {
         let registry = self.registry(now).await?;
         let versions = registry.get(name).or_not_found("flow")?;
-        let found = versions
-            .iter()
-            .find(|flow| version.is_empty() || flow.version == version);
+        let found = versions.iter().find(|flow| version.is_empty() || flow.version == version);
         found.cloned().or_not_found("flow version")
     }
 
@@ -115,11 +106,7 @@ impl Flows {
     pub async fn list(&self, now: DateTime<Utc>) -> Result<Vec<Arc<Flow>>> {
         let registry = self.registry(now).await?;
         let mut flows: Vec<_> = registry.values().flatten().cloned().collect();
-        flows.sort_by(|a, b| {
-            a.name
-                .cmp(&b.name)
-                .then_with(|| number(&b.version).cmp(&number(&a.version)))
-        });
+        flows.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| number(&b.version).cmp(&number(&a.version))));
         Ok(flows)
     }
 
@@ -190,7 +177,7 @@ async fn load(db: &Db) -> Result<Registry> {
             Ok(flow) => registry.entry(name).or_default().push(Arc::new(flow)),
             // One broken row must not take the others down.
             Err(error) => {
-                tracing::error!(flow.name = name, flow.version = version, error = %error, "a flow is not usable")
+                tracing::error!(flow.name = name, flow.version = version, error = %error, "a flow is not usable");
             }
         }
     }
@@ -237,13 +224,7 @@ mod tests {
     #[test]
     fn a_policy_keeps_its_defaults_where_it_says_nothing() {
         let policy: RetryPolicy = serde_json::from_str(r#"{"attempts": 1}"#).unwrap();
-        assert_eq!(
-            policy,
-            RetryPolicy {
-                attempts: 1,
-                ..RetryPolicy::default()
-            }
-        );
+        assert_eq!(policy, RetryPolicy { attempts: 1, ..RetryPolicy::default() });
         assert!(serde_json::from_str::<FallbackPolicy>(r#"{"engin": false}"#).is_err());
     }
 }

@@ -40,10 +40,7 @@ impl AiCoreService for App {
         request: Request<ExecuteFlowRequest>,
     ) -> Result<Response<ExecuteFlowResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
         let core = Arc::clone(&self.core);
         let work = async move { executions::execute(&core, &context, subject, &message).await };
         Ok(Response::new(self.core.finish(work).await?))
@@ -60,10 +57,7 @@ impl AiCoreService for App {
 
     async fn chat_mentor(&self, request: Request<ChatMentorRequest>) -> Result<Response<ChatMentorResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
         let core = Arc::clone(&self.core);
         let work = async move { chat::answer(&core, &context, subject, &message).await };
         Ok(Response::new(self.core.finish(work).await?))
@@ -74,21 +68,14 @@ impl AiCoreService for App {
         request: Request<ChatMentorRequest>,
     ) -> Result<Response<Self::StreamChatMentorStream>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
-        Ok(Response::new(
-            chat::stream(&self.core, &context, subject, &message).await?,
-        ))
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
+        Ok(Response::new(chat::stream(&self.core, &context, subject, &message).await?))
     }
 
     async fn list_flows(&self, request: Request<ListFlowsRequest>) -> Result<Response<ListFlowsResponse>, Status> {
         let (context, _) = open(request)?;
         context.user()?;
         let flows = self.core.flows.list(context.now).await?;
-        Ok(Response::new(ListFlowsResponse {
-            items: flows.iter().map(|flow| flow.as_ref().into()).collect(),
-        }))
+        Ok(Response::new(ListFlowsResponse { items: flows.iter().map(|flow| flow.as_ref().into()).collect() }))
     }
 }

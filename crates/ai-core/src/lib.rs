@@ -47,21 +47,19 @@ use crate::{
 };
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "ai-core-service",
-    http_port: 8083,
-    grpc_port: 6003,
-};
+pub const SERVICE: Service = Service { name: "ai-core-service", http_port: 8083, grpc_port: 6003 };
 
 /// The tables of the database `ai_core`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/ai_core");
 
 /// How long a call to the billing service may take.
 const BILLING_DEADLINE: Duration = Duration::from_secs(3);
+/// What checking, computing and storing an answer may take besides.
+const ANSWERING: Duration = Duration::from_secs(1);
 /// How long executions whose clients have left may take after the servers have stopped.
 const LEFTOVERS: Duration = Duration::from_secs(5);
 /// A streamed answer that is longer in the writing is cut.
-const STREAM_DEADLINE: Duration = Duration::from_secs(120);
+const STREAM_DEADLINE: Duration = Duration::from_mins(2);
 
 /// What executions need.
 #[derive(Debug)]
@@ -94,17 +92,11 @@ pub struct Limits {
 
 impl Limits {
     fn budget(&self) -> Budget {
-        Budget {
-            deadline: Instant::now() + self.deadline,
-            call: self.call,
-        }
+        Budget { deadline: Instant::now() + self.deadline, call: self.call }
     }
 
     fn stream_budget(&self) -> Budget {
-        Budget {
-            deadline: Instant::now() + STREAM_DEADLINE,
-            call: self.call,
-        }
+        Budget { deadline: Instant::now() + STREAM_DEADLINE, call: self.call }
     }
 }
 
@@ -128,10 +120,7 @@ impl Core {
 
     /// Does `work` to its end even where the caller leaves: a model is paid for what it writes, and so it is recorded.
     async fn finish<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-        self.tasks
-            .spawn(work.in_current_span())
-            .await
-            .map_err(Error::internal)?
+        self.tasks.spawn(work.in_current_span()).await.map_err(Error::internal)?
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
@@ -148,11 +137,7 @@ impl Core {
 
     /// Why the rules answer.
     fn why_no_model(&self) -> &'static str {
-        if self.chain.is_empty() {
-            "no language model is configured"
-        } else {
-            "no language model gave a valid answer"
-        }
+        if self.chain.is_empty() { "no language model is configured" } else { "no language model gave a valid answer" }
     }
 }
 
@@ -161,10 +146,7 @@ fn chain(models: Vec<Endpoint>) -> anyhow::Result<Chain> {
     let links = models.into_iter().map(|endpoint| {
         let price = prices.find(&endpoint.model);
         if price.is_none() {
-            tracing::warn!(
-                model = endpoint.model,
-                "the model is in no price list; its calls are counted as free"
-            );
+            tracing::warn!(model = endpoint.model, "the model is in no price list; its calls are counted as free");
         }
         let model: Arc<dyn Provider> = Arc::new(OpenAi::new(client.clone(), endpoint)?);
         Ok((model, price.unwrap_or_default()))
@@ -178,18 +160,14 @@ fn chain(models: Vec<Endpoint>) -> anyhow::Result<Chain> {
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, config) = load(&SERVICE, &boot.env, Config::read)?;
+    // Whoever waits must not be gone before the rules have answered.
+    let deadline = config.deadline.min(common.request_timeout.saturating_sub(BILLING_DEADLINE + ANSWERING));
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&config.stores, &MIGRATIONS)?;
     let entitlement = Entitlement::new(runtime.connect(&config.billing_grpc_url, BILLING_DEADLINE)?);
-    let limits = Limits {
-        call: config.call_timeout,
-        deadline: config.deadline,
-    };
+    let limits = Limits { call: config.call_timeout, deadline };
     let core = Arc::new(Core::new(db, config.models, entitlement, limits)?);
-    let app = grpc::App {
-        core: Arc::clone(&core),
-        directory: runtime.directory.clone(),
-    };
+    let app = grpc::App { core: Arc::clone(&core), directory: runtime.directory.clone() };
     let served = runtime.serve(app.routes(), careeros_rest::ai::routes).await;
     core.drain().await;
     served

@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(
-        &careeros_ai_core::SERVICE,
-        Some(&careeros_ai_core::MIGRATIONS),
-        careeros_ai_core::run,
-    )
+    careeros_shared::boot::main(&careeros_ai_core::SERVICE, Some(&careeros_ai_core::MIGRATIONS), careeros_ai_core::run)
 }

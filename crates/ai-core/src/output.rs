@@ -25,10 +25,8 @@ pub fn strip_nul(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip_nul),
         Value::Object(fields) => {
             if fields.keys().any(|name| name.contains('\0')) {
-                *fields = std::mem::take(fields)
-                    .into_iter()
-                    .map(|(name, value)| (name.replace('\0', ""), value))
-                    .collect();
+                *fields =
+                    std::mem::take(fields).into_iter().map(|(name, value)| (name.replace('\0', ""), value)).collect();
             }
             fields.values_mut().for_each(strip_nul);
         }
@@ -56,14 +54,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_none() {
-        for text in [
-            "",
-            "I cannot do that.",
-            "[1, 2]",
-            "{\"a\": 1",
-            "} {",
-            "{\"a\": 1} and {\"b\": 2}",
-        ] {
+        for text in ["", "I cannot do that.", "[1, 2]", "{\"a\": 1", "} {", "{\"a\": 1} and {\"b\": 2}"] {
             assert_eq!(object(text), None, "{text}");
         }
     }

@@ -54,10 +54,7 @@ impl Prices {
             let rest = model.strip_prefix(&listed.model);
             rest.is_some_and(|rest| rest.is_empty() || is_date(rest))
         };
-        self.0.iter().find(named).map(|listed| Price {
-            input: listed.input,
-            output: listed.output,
-        })
+        self.0.iter().find(named).map(|listed| Price { input: listed.input, output: listed.output })
     }
 }
 
@@ -75,18 +72,9 @@ mod tests {
     #[test]
     fn the_cost_is_exact_to_a_millionth() {
         let price = Prices::embedded().unwrap().find("gpt-4o-mini").unwrap();
-        let tokens = Tokens {
-            prompt: 1_000,
-            completion: 500,
-        };
+        let tokens = Tokens { prompt: 1_000, completion: 500 };
         assert_eq!(price.of(tokens), dec!(0.00045));
-        assert_eq!(
-            price.of(Tokens {
-                prompt: 1,
-                completion: 0
-            }),
-            dec!(0)
-        );
+        assert_eq!(price.of(Tokens { prompt: 1, completion: 0 }), dec!(0));
         assert_eq!(Price::default().of(tokens), dec!(0));
     }
 

@@ -30,10 +30,7 @@ pub struct Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let length = self.text.chars().count();
-        f.debug_struct("Message")
-            .field("speaker", &self.speaker)
-            .field("characters", &length)
-            .finish_non_exhaustive()
+        f.debug_struct("Message").field("speaker", &self.speaker).field("characters", &length).finish_non_exhaustive()
     }
 }
 
@@ -61,10 +58,7 @@ impl Tokens {
     pub fn estimate(prompt: &Prompt, answer: &str) -> Self {
         let asked: usize = prompt.messages.iter().map(|message| message.text.chars().count()).sum();
         let tokens = |characters: usize| u64::try_from(characters.div_ceil(4)).unwrap_or(u64::MAX);
-        Self {
-            prompt: tokens(asked),
-            completion: tokens(answer.chars().count()),
-        }
+        Self { prompt: tokens(asked), completion: tokens(answer.chars().count()) }
     }
 }
 
@@ -79,9 +73,7 @@ pub struct Completion {
 
 impl fmt::Debug for Completion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completion")
-            .field("tokens", &self.tokens)
-            .finish_non_exhaustive()
+        f.debug_struct("Completion").field("tokens", &self.tokens).finish_non_exhaustive()
     }
 }
 
@@ -117,10 +109,7 @@ pub enum CallError {
 impl CallError {
     /// Whether the same call may succeed in a moment.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::RateLimited(_) | Self::Server(_) | Self::Timeout | Self::Connection
-        )
+        matches!(self, Self::RateLimited(_) | Self::Server(_) | Self::Timeout | Self::Connection)
     }
 
     /// The name in events and metrics.
@@ -161,18 +150,9 @@ mod tests {
 
     #[test]
     fn what_somebody_wrote_does_not_appear_in_debug_output() {
-        let message = Message {
-            speaker: Speaker::User,
-            text: "my CV".to_owned(),
-        };
-        let prompt = Prompt {
-            messages: vec![message],
-            json: true,
-        };
-        let completion = Completion {
-            text: "about my CV".to_owned(),
-            tokens: None,
-        };
+        let message = Message { speaker: Speaker::User, text: "my CV".to_owned() };
+        let prompt = Prompt { messages: vec![message], json: true };
+        let completion = Completion { text: "about my CV".to_owned(), tokens: None };
         assert!(!format!("{prompt:?}{completion:?}").contains("CV"));
     }
 }

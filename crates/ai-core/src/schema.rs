@@ -40,12 +40,7 @@ impl Schema {
     /// What is wrong with `value`, each with its path below `root` (`input.skills[0].level`).
     pub fn problems(&self, root: &str, value: &Value) -> Vec<FieldError> {
         let errors = self.validator.iter_errors(value).take(MOST);
-        errors
-            .map(|error| FieldError {
-                field: path(root, error.instance_path()),
-                message: message(&error),
-            })
-            .collect()
+        errors.map(|error| FieldError { field: path(root, error.instance_path()), message: message(&error) }).collect()
     }
 }
 

@@ -39,20 +39,12 @@ pub(super) fn read(fields: &Fields<'_>, questions: &[&str]) -> Vec<Given> {
         Some(Value::Array(values)) => list(values, questions),
         Some(Value::Object(pairs)) => pairs
             .iter()
-            .filter_map(|(question, answer)| {
-                Some(Given {
-                    question: question.clone(),
-                    answer: fields::label(answer)?,
-                })
-            })
+            .filter_map(|(question, answer)| Some(Given { question: question.clone(), answer: fields::label(answer)? }))
             .collect(),
         Some(Value::String(text)) if !text.trim().is_empty() => {
             let asked = fields.text(&["question"]);
             let question = asked.or_else(|| questions.first().map(|&first| first.to_owned()));
-            vec![Given {
-                question: question.unwrap_or_default(),
-                answer: text.trim().to_owned(),
-            }]
+            vec![Given { question: question.unwrap_or_default(), answer: text.trim().to_owned() }]
         }
         _ => Vec::new(),
     };
@@ -75,10 +67,7 @@ fn list(values: &[Value], questions: &[&str]) -> Vec<Given> {
                 other => (in_order(), other),
             };
             let question = question.unwrap_or_else(|| format!("question {}", at + 1));
-            Some(Given {
-                question,
-                answer: fields::label(answer)?,
-            })
+            Some(Given { question, answer: fields::label(answer)? })
         })
         .collect()
 }
@@ -95,9 +84,7 @@ fn conversation(values: &[Value]) -> Vec<Given> {
         let Some(text) = fields::inside(value, ANSWER_FIELDS).and_then(fields::label) else {
             continue;
         };
-        let role = fields::inside(value, &["role"])
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let role = fields::inside(value, &["role"]).and_then(Value::as_str).unwrap_or_default();
         if !matches!(role, "user" | "candidate") {
             asked = text;
             continue;
@@ -108,10 +95,7 @@ fn conversation(values: &[Value]) -> Vec<Given> {
                 last.answer.push_str(&text);
             }
             _ if asked.is_empty() => {}
-            _ => given.push(Given {
-                question: asked.clone(),
-                answer: text,
-            }),
+            _ => given.push(Given { question: asked.clone(), answer: text }),
         }
     }
     given
@@ -140,14 +124,8 @@ mod tests {
                 json!({"answers": ["a", "b", "c"]}),
                 vec![pair("Q one", "a"), pair("Q two", "b"), pair("question 3", "c")],
             ),
-            (
-                json!({"messages": [{"question": "Own?", "answer": "a"}]}),
-                vec![pair("Own?", "a")],
-            ),
-            (
-                json!({"answers": [{"question_id": "sql-1", "text": "a"}]}),
-                vec![pair("sql-1", "a")],
-            ),
+            (json!({"messages": [{"question": "Own?", "answer": "a"}]}), vec![pair("Own?", "a")]),
+            (json!({"answers": [{"question_id": "sql-1", "text": "a"}]}), vec![pair("sql-1", "a")]),
             (json!({"responses": {"sql-1": "a"}}), vec![pair("sql-1", "a")]),
             (json!({"question": "Own?", "answer": "a"}), vec![pair("Own?", "a")]),
             (json!({"answer": "a"}), vec![pair("Q one", "a")]),
@@ -166,12 +144,7 @@ mod tests {
 
     #[test]
     fn empty_and_odd_values_are_no_answers() {
-        for input in [
-            json!({}),
-            json!({"answers": []}),
-            json!({"answers": [null, "", {}]}),
-            json!({"answers": 7}),
-        ] {
+        for input in [json!({}), json!({"answers": []}), json!({"answers": [null, "", {}]}), json!({"answers": 7})] {
             assert_eq!(given(&input), [], "{input}");
         }
     }

@@ -17,6 +17,13 @@ pub(super) const WORKING_LEVEL: f64 = 70.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SkillId(usize);
 
+impl From<Hit> for SkillId {
+    /// The skill that a hit of [`Catalog::skill_hits`] stands for.
+    fn from(hit: Hit) -> Self {
+        Self(hit.target)
+    }
+}
+
 /// A skill as the data file describes it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,16 +139,7 @@ impl Catalog {
             find(&by_key, &question.skill, &question.id)?;
         }
         let topics = parse("mentor", include_str!("../../data/mentor.json"))?;
-        Ok(Self {
-            skills,
-            by_key,
-            before,
-            lexicon,
-            roles,
-            role_lexicon,
-            questions,
-            topics,
-        })
+        Ok(Self { skills, by_key, before, lexicon, roles, role_lexicon, questions, topics })
     }
 
     pub(super) fn skill(&self, id: SkillId) -> &Skill {
@@ -176,7 +174,7 @@ impl Catalog {
     pub(super) fn skills_in(&self, text: &str, context: Context) -> Vec<SkillId> {
         let mut found = Vec::new();
         for hit in self.skill_hits(&words(text), context) {
-            let id = SkillId(hit.target);
+            let id = SkillId::from(hit);
             if !found.contains(&id) {
                 found.push(id);
             }
@@ -189,17 +187,10 @@ impl Catalog {
         self.lexicon.scan(words, context)
     }
 
-    /// The skill that a hit of [`Catalog::skill_hits`] stands for.
-    pub(super) fn skill_of(&self, hit: Hit) -> SkillId {
-        SkillId(hit.target)
-    }
-
     /// The role named by the longest phrase among `words`, with the words it covers.
     pub(super) fn role_hit(&self, words: &[Word<'_>]) -> Option<(&Role, Hit)> {
         let hits = self.role_lexicon.scan(words, Context::List);
-        let longest = hits
-            .into_iter()
-            .reduce(|best, hit| if hit.length > best.length { hit } else { best })?;
+        let longest = hits.into_iter().reduce(|best, hit| if hit.length > best.length { hit } else { best })?;
         self.roles.get(longest.target).map(|role| (role, longest))
     }
 
@@ -256,9 +247,8 @@ fn skill_lexicon(skills: &[Skill]) -> Result<Lexicon, BadCatalog> {
         // Ambiguous names first: the plain spelling of the key must not undo them.
         let spoken_key = skill.key.replace('_', " ");
         let exact = skill.exact.iter().map(|phrase| (phrase.as_str(), true));
-        let plain = [spoken_key.as_str(), skill.name.as_str()]
-            .into_iter()
-            .chain(skill.aliases.iter().map(String::as_str));
+        let plain =
+            [spoken_key.as_str(), skill.name.as_str()].into_iter().chain(skill.aliases.iter().map(String::as_str));
         for (phrase, ambiguous) in exact.chain(plain.map(|phrase| (phrase, false))) {
             if let Some(owner) = lexicon.add(phrase, at, ambiguous) {
                 let owner = &skills[owner].key;
@@ -280,17 +270,11 @@ fn resolve_roles(
         let mut requirements = Vec::with_capacity(record.requirements.len());
         for requirement in record.requirements {
             let keys = requirement.skill.iter().chain(&requirement.any_of);
-            let any_of: Vec<SkillId> = keys
-                .map(|key| find(by_key, key, &record.key))
-                .collect::<Result<_, _>>()?;
+            let any_of: Vec<SkillId> = keys.map(|key| find(by_key, key, &record.key)).collect::<Result<_, _>>()?;
             if any_of.is_empty() {
                 return Err(BadCatalog(format!("{} has an empty requirement", record.key)));
             }
-            requirements.push(RoleRequirement {
-                any_of,
-                level: requirement.level,
-                weight: requirement.weight,
-            });
+            requirements.push(RoleRequirement { any_of, level: requirement.level, weight: requirement.weight });
         }
         let mut phrases = vec![record.key.replace('_', " "), record.title.clone()];
         phrases.extend(record.aliases);
@@ -373,16 +357,7 @@ mod tests {
         let given = "JS, Postgres, k8s, golang, React.js, sklearn, CI/CD, Amazon Web Services";
         assert_eq!(
             keys(given, Context::List),
-            [
-                "javascript",
-                "postgresql",
-                "kubernetes",
-                "go",
-                "react",
-                "scikit_learn",
-                "ci_cd",
-                "aws"
-            ]
+            ["javascript", "postgresql", "kubernetes", "go", "react", "scikit_learn", "ci_cd", "aws"]
         );
     }
 

@@ -22,8 +22,8 @@ pub(super) struct Course<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     /// The id the input gave for its own course.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    course_id: Option<String>,
+    #[serde(rename = "course_id", skip_serializing_if = "Option::is_none")]
+    offered_id: Option<String>,
     estimated_hours: f64,
     reason: String,
 }
@@ -55,16 +55,14 @@ fn searched_text(item: &Item<'_>) -> String {
 }
 
 fn offered_course<'a>(catalog: &'a Catalog, item: &Item<'_>, missing: &Missing) -> Course<'a> {
-    let id = item
-        .detail
-        .and_then(|detail| fields::inside(detail, &["courseid", "id"]));
+    let id = item.detail.and_then(|detail| fields::inside(detail, &["courseid", "id"]));
     Course {
         title: item.text.clone(),
         skill: catalog.key(missing.requirement.skill),
         provider: "offered course".to_owned(),
         kind: "course".to_owned(),
         url: None,
-        course_id: id.and_then(fields::label),
+        offered_id: id.and_then(fields::label),
         estimated_hours: missing.hours,
         reason: reason(catalog, missing),
     }
@@ -78,7 +76,7 @@ fn public_course<'a>(catalog: &'a Catalog, missing: &Missing) -> Course<'a> {
         provider: resource.by.clone(),
         kind: resource.kind.clone(),
         url: resource.url.clone(),
-        course_id: None,
+        offered_id: None,
         estimated_hours: missing.hours,
         reason: reason(catalog, missing),
     }
@@ -86,10 +84,7 @@ fn public_course<'a>(catalog: &'a Catalog, missing: &Missing) -> Course<'a> {
 
 fn reason(catalog: &Catalog, missing: &Missing) -> String {
     let name = catalog.name(missing.requirement.skill);
-    format!(
-        "{name} is at {} and should reach {}",
-        missing.current, missing.requirement.level
-    )
+    format!("{name} is at {} and should reach {}", missing.current, missing.requirement.level)
 }
 
 #[cfg(test)]
@@ -113,8 +108,8 @@ mod tests {
         let gap = Gap::between(&catalog, &fields, &target, &inventory);
         let courses = recommend(&catalog, &fields, &gap.missing);
         let course = |skill: &str| courses.iter().find(|each| each.skill == skill).unwrap();
-        assert_eq!(course("sql").course_id.as_deref(), Some("c-1"));
-        assert_eq!(course("rust").course_id, None);
+        assert_eq!(course("sql").offered_id.as_deref(), Some("c-1"));
+        assert_eq!(course("rust").offered_id, None);
         assert!(course("rust").url.is_some());
     }
 }

@@ -10,17 +10,7 @@ use super::words::{Context, words};
 
 /// Headings and the section each begins.
 const SECTIONS: &[(&str, &[&str])] = &[
-    (
-        "summary",
-        &[
-            "summary",
-            "profile",
-            "about",
-            "about me",
-            "objective",
-            "professional summary",
-        ],
-    ),
+    ("summary", &["summary", "profile", "about", "about me", "objective", "professional summary"]),
     (
         "experience",
         &[
@@ -33,44 +23,19 @@ const SECTIONS: &[(&str, &[&str])] = &[
             "employment history",
         ],
     ),
-    (
-        "education",
-        &["education", "academic background", "studies", "qualifications"],
-    ),
-    (
-        "skills",
-        &[
-            "skills",
-            "technical skills",
-            "technologies",
-            "core competencies",
-            "tech stack",
-            "key skills",
-        ],
-    ),
+    ("education", &["education", "academic background", "studies", "qualifications"]),
+    ("skills", &["skills", "technical skills", "technologies", "core competencies", "tech stack", "key skills"]),
     ("projects", &["projects", "personal projects", "portfolio"]),
-    (
-        "certificates",
-        &["certifications", "certificates", "courses", "training"],
-    ),
+    ("certificates", &["certifications", "certificates", "courses", "training"]),
     ("languages", &["languages"]),
 ];
 /// Degrees from the highest down, with the words that show them.
 const DEGREES: &[(&str, &[&str])] = &[
     ("doctorate", &["phd", "ph.d", "doctorate", "doctor"]),
-    (
-        "master",
-        &["master", "masters", "msc", "m.sc", "mba", "meng", "magister"],
-    ),
-    (
-        "bachelor",
-        &["bachelor", "bachelors", "bsc", "b.sc", "beng", "btech", "undergraduate"],
-    ),
+    ("master", &["master", "masters", "msc", "m.sc", "mba", "meng", "magister"]),
+    ("bachelor", &["bachelor", "bachelors", "bsc", "b.sc", "beng", "btech", "undergraduate"]),
     ("diploma", &["diploma", "degree", "university", "college", "institute"]),
-    (
-        "certificate",
-        &["certified", "certificate", "certification", "bootcamp"],
-    ),
+    ("certificate", &["certified", "certificate", "certification", "bootcamp"]),
 ];
 const ACTIONS: &[&str] = &[
     "increased",
@@ -235,7 +200,7 @@ fn skills(catalog: &Catalog, text: &str) -> Vec<(SkillId, usize)> {
     let words = words(text);
     let mut counted: Vec<(SkillId, usize)> = Vec::new();
     for hit in catalog.skill_hits(&words, Context::Prose) {
-        let skill = catalog.skill_of(hit);
+        let skill = SkillId::from(hit);
         match counted.iter_mut().find(|(known, _)| *known == skill) {
             Some((_, mentions)) => *mentions += 1,
             None => counted.push((skill, 1)),
@@ -279,26 +244,16 @@ fn contact(text: &str) -> Contact {
     let lower = text.to_lowercase();
     let is_email = |token: &str| {
         token.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty()
-                && host
-                    .split_once('.')
-                    .is_some_and(|(domain, end)| !domain.is_empty() && end.len() >= 2)
+            !name.is_empty() && host.split_once('.').is_some_and(|(domain, end)| !domain.is_empty() && end.len() >= 2)
         })
     };
     let tokens = || lower.split(|c: char| c.is_whitespace() || matches!(c, '|' | ',' | ';' | '<' | '>' | '(' | ')'));
     Contact {
         email: tokens().any(is_email),
         phone: text.lines().any(has_phone),
-        profile_link: [
-            "linkedin.com",
-            "github.com",
-            "gitlab.com",
-            "behance.net",
-            "http://",
-            "https://",
-        ]
-        .iter()
-        .any(|mark| lower.contains(mark)),
+        profile_link: ["linkedin.com", "github.com", "gitlab.com", "behance.net", "http://", "https://"]
+            .iter()
+            .any(|mark| lower.contains(mark)),
     }
 }
 
@@ -356,10 +311,7 @@ mod tests {
 
     #[test]
     fn the_highest_degree_comes_first() {
-        assert_eq!(
-            read("BSc and later an MSc at Example University").education,
-            ["master", "bachelor"]
-        );
+        assert_eq!(read("BSc and later an MSc at Example University").education, ["master", "bachelor"]);
         assert_eq!(read("AWS Certified").education, ["certificate"]);
         assert!(read("I like bees").education.is_empty());
     }

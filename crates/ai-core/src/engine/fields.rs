@@ -63,18 +63,12 @@ impl<'a> Fields<'a> {
 
     /// The first of `names` that holds text, trimmed and not empty.
     pub(super) fn text(&self, names: &[&str]) -> Option<String> {
-        names
-            .iter()
-            .filter_map(|name| self.by_name.get(*name))
-            .find_map(|value| label(value))
+        names.iter().filter_map(|name| self.by_name.get(*name)).find_map(|value| label(value))
     }
 
     /// The first of `names` that holds a finite number.
     pub(super) fn number(&self, names: &[&str]) -> Option<f64> {
-        names
-            .iter()
-            .filter_map(|name| self.by_name.get(*name))
-            .find_map(|value| number(value))
+        names.iter().filter_map(|name| self.by_name.get(*name)).find_map(|value| number(value))
     }
 
     /// The items of the first of `names` that is a list; a text with commas,
@@ -158,28 +152,18 @@ fn items(value: &Value) -> Vec<Item<'_>> {
     match value {
         Value::Array(values) => values
             .iter()
-            .filter_map(|value| {
-                Some(Item {
-                    text: label(value)?,
-                    detail: value.is_object().then_some(value),
-                })
-            })
+            .filter_map(|value| Some(Item { text: label(value)?, detail: value.is_object().then_some(value) }))
             .collect(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, value)| Item {
-                text: name.clone(),
-                detail: Some(value),
-            })
+            .filter(|(name, _)| !name.trim().is_empty())
+            .map(|(name, value)| Item { text: name.clone(), detail: Some(value) })
             .collect(),
         Value::String(text) => text
             .split([',', ';', '\n', '|', '•'])
             .map(str::trim)
             .filter(|part| !part.is_empty())
-            .map(|part| Item {
-                text: part.to_owned(),
-                detail: None,
-            })
+            .map(|part| Item { text: part.to_owned(), detail: None })
             .collect(),
         _ => Vec::new(),
     }
@@ -194,10 +178,7 @@ fn key_label(fields: &Map<String, Value>) -> Option<&str> {
 }
 
 fn fold(name: &str) -> String {
-    name.chars()
-        .filter(|character| character.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
+    name.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn fold_matches(name: &str, folded: &str) -> bool {
@@ -219,21 +200,21 @@ mod tests {
 
     use super::*;
 
-    fn map(value: Value) -> Map<String, Value> {
+    fn map(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
     #[test]
     fn spelling_of_a_name_does_not_matter() {
         for name in ["targetRole", "target_role", "TargetRole", "target-role"] {
-            let input = map(json!({ name: " QA " }));
+            let input = map(&json!({ name: " QA " }));
             assert_eq!(Fields::new(&input).text(&["targetrole"]).as_deref(), Some("QA"));
         }
     }
 
     #[test]
     fn wrappers_are_looked_into_but_never_win() {
-        let input = map(json!({"profile": {"skills": ["a"], "role": "x"}, "role": "y"}));
+        let input = map(&json!({"profile": {"skills": ["a"], "role": "x"}, "role": "y"}));
         let fields = Fields::new(&input);
         assert_eq!(fields.list(&["skills"]).len(), 1);
         assert_eq!(fields.text(&["role"]).as_deref(), Some("y"));
@@ -241,7 +222,7 @@ mod tests {
 
     #[test]
     fn nulls_and_wrong_types_count_as_absent() {
-        let input = map(json!({"role": null, "weeklyHours": [], "name": true}));
+        let input = map(&json!({"role": null, "weeklyHours": [], "name": true}));
         let fields = Fields::new(&input);
         assert_eq!(fields.text(&["role", "name"]), None);
         assert_eq!(fields.number(&["weeklyhours"]), None);
@@ -249,16 +230,18 @@ mod tests {
 
     #[test]
     fn lists_come_as_arrays_objects_or_text() {
-        let input = map(json!({
+        let input = map(&json!({
             "a": ["Rust", {"skill_key": "sql", "proficiency": 40}],
             "b": {"Rust": 80},
             "c": "Rust, SQL; Go",
+            "d": {"": 1, " ": 2},
         }));
         let fields = Fields::new(&input);
         let names = |name: &str| -> Vec<String> { fields.list(&[name]).into_iter().map(|item| item.text).collect() };
         assert_eq!(names("a"), ["Rust", "sql"]);
         assert_eq!(names("b"), ["Rust"]);
         assert_eq!(names("c"), ["Rust", "SQL", "Go"]);
+        assert!(names("d").is_empty());
     }
 
     #[test]

@@ -68,21 +68,14 @@ impl Gap {
     /// skills in the input takes the place of the role's own.
     pub(super) fn between(catalog: &Catalog, fields: &Fields<'_>, target: &Target<'_>, inventory: &Inventory) -> Self {
         let listed = listed_requirements(catalog, fields, target.grade);
-        let mut requirements = if listed.is_empty() {
-            role_requirements(target, inventory)
-        } else {
-            listed
-        };
+        let mut requirements = if listed.is_empty() { role_requirements(target, inventory) } else { listed };
         add_foundations(catalog, inventory, &mut requirements);
         let missing = requirements
             .iter()
             .filter(|each| !inventory.satisfies(each.skill, each.level))
             .map(|each| missing(catalog, inventory, each))
             .collect();
-        Self {
-            missing: in_order(catalog, missing),
-            requirements,
-        }
+        Self { missing: in_order(catalog, missing), requirements }
     }
 
     /// The share of the target's weight already met, in percent; a skill on the
@@ -100,11 +93,7 @@ impl Gap {
                 }
             })
             .sum();
-        if total > 0.0 {
-            (met / total * 100.0).round()
-        } else {
-            100.0
-        }
+        if total > 0.0 { (met / total * 100.0).round() } else { 100.0 }
     }
 
     pub(super) fn hours(&self) -> f64 {
@@ -151,17 +140,10 @@ pub(super) fn role_requirements(target: &Target<'_>, inventory: &Inventory) -> V
 /// that is known well enough, the one known best, or the usual choice.
 fn choose(any_of: &[SkillId], level: f64, target: &Target<'_>, inventory: &Inventory) -> SkillId {
     let named = any_of.iter().find(|skill| target.named_skills.contains(skill));
-    let stated = || {
-        any_of
-            .iter()
-            .find(|&&skill| inventory.states(skill) && inventory.satisfies(skill, level))
-    };
+    let stated = || any_of.iter().find(|&&skill| inventory.states(skill) && inventory.satisfies(skill, level));
     let known = || any_of.iter().find(|&&skill| inventory.satisfies(skill, level));
     let begun = || {
-        let best = any_of
-            .iter()
-            .rev()
-            .max_by(|&&a, &&b| inventory.level(a).total_cmp(&inventory.level(b)));
+        let best = any_of.iter().rev().max_by(|&&a, &&b| inventory.level(a).total_cmp(&inventory.level(b)));
         best.filter(|&&skill| inventory.level(skill) > 0.0)
     };
     let chosen = named.or_else(stated).or_else(known).or_else(begun);
@@ -169,13 +151,7 @@ fn choose(any_of: &[SkillId], level: f64, target: &Target<'_>, inventory: &Inven
 }
 
 fn listed_requirements(catalog: &Catalog, fields: &Fields<'_>, grade: Grade) -> Vec<Requirement> {
-    const LEVELS: &[&str] = &[
-        "required",
-        "requiredlevel",
-        "targetproficiency",
-        "targetlevel",
-        "target",
-    ];
+    const LEVELS: &[&str] = &["required", "requiredlevel", "targetproficiency", "targetlevel", "target"];
     let mut requirements: Vec<Requirement> = Vec::new();
     for item in fields.list(REQUIRED_FIELDS) {
         let stated = item.detail.and_then(|detail| fields::inside(detail, LEVELS));
@@ -229,11 +205,7 @@ fn missing(catalog: &Catalog, inventory: &Inventory, requirement: &Requirement) 
     let current = inventory.level(requirement.skill);
     let share = (requirement.level - current) / WORKING_LEVEL;
     let hours = (catalog.skill(requirement.skill).hours * share).ceil().max(1.0);
-    Missing {
-        requirement: requirement.clone(),
-        current,
-        hours,
-    }
+    Missing { requirement: requirement.clone(), current, hours }
 }
 
 /// Orders by prerequisites (Kahn's algorithm over the transitive relation); among
@@ -245,9 +217,7 @@ fn in_order(catalog: &Catalog, missing: Vec<Missing>) -> Vec<Missing> {
         .iter()
         .map(|each| {
             let waiting = missing.iter().filter(|other| waits_for(other, each));
-            waiting
-                .map(|other| other.requirement.weight)
-                .fold(each.requirement.weight, f64::max)
+            waiting.map(|other| other.requirement.weight).fold(each.requirement.weight, f64::max)
         })
         .collect();
     let mut open: Vec<(f64, Missing)> = importance.into_iter().zip(missing).collect();
@@ -280,7 +250,7 @@ mod tests {
     use super::super::target;
     use super::*;
 
-    fn gap(catalog: &Catalog, input: Value) -> (Gap, Inventory) {
+    fn gap(catalog: &Catalog, input: &Value) -> (Gap, Inventory) {
         let map = input.as_object().cloned().unwrap();
         let fields = Fields::new(&map);
         let inventory = Inventory::read(catalog, &fields);
@@ -290,15 +260,13 @@ mod tests {
 
     fn keys(catalog: &Catalog, gap: &Gap) -> Vec<String> {
         let missing = gap.missing.iter();
-        missing
-            .map(|each| catalog.key(each.requirement.skill).to_owned())
-            .collect()
+        missing.map(|each| catalog.key(each.requirement.skill).to_owned()).collect()
     }
 
     #[test]
     fn knowing_one_of_several_languages_is_enough() {
         let catalog = Catalog::embedded().unwrap();
-        let (gap, _) = gap(&catalog, json!({"targetRole": "Backend Engineer", "skills": ["Rust"]}));
+        let (gap, _) = gap(&catalog, &json!({"targetRole": "Backend Engineer", "skills": ["Rust"]}));
         let missing = keys(&catalog, &gap);
         assert!(!missing.contains(&"python".to_owned()), "{missing:?}");
         assert!(!missing.contains(&"programming_basics".to_owned()), "{missing:?}");
@@ -309,7 +277,7 @@ mod tests {
     fn a_language_in_the_title_replaces_the_usual_choice() {
         let catalog = Catalog::embedded().unwrap();
         let input = json!({"targetRole": "Go Backend Engineer", "skills": ["Python"]});
-        let (gap, _) = gap(&catalog, input);
+        let (gap, _) = gap(&catalog, &input);
         let missing = keys(&catalog, &gap);
         assert!(missing.contains(&"go".to_owned()), "{missing:?}");
         assert!(!missing.contains(&"python".to_owned()), "{missing:?}");
@@ -318,7 +286,7 @@ mod tests {
     #[test]
     fn foundations_of_what_is_missing_come_first() {
         let catalog = Catalog::embedded().unwrap();
-        let (gap, _) = gap(&catalog, json!({"requiredSkills": ["Kubernetes"]}));
+        let (gap, _) = gap(&catalog, &json!({"requiredSkills": ["Kubernetes"]}));
         let missing = keys(&catalog, &gap);
         let place = |key: &str| missing.iter().position(|each| each == key).unwrap();
         assert!(place("linux") < place("docker") && place("docker") < place("kubernetes"));
@@ -330,7 +298,7 @@ mod tests {
         let catalog = Catalog::embedded().unwrap();
         let hours = |level: u32| {
             let input = json!({"requiredSkills": ["SQL"], "skills": [{"skill": "SQL", "proficiency": level}]});
-            gap(&catalog, input).0.hours()
+            gap(&catalog, &input).0.hours()
         };
         assert!(hours(0) > hours(35) && hours(35) > hours(60));
         assert!(hours(70).abs() < f64::EPSILON);
@@ -362,7 +330,7 @@ mod tests {
     fn the_order_respects_prerequisites_and_skips_what_is_known() {
         let catalog = Catalog::embedded().unwrap();
         proptest!(|(input in some_input())| {
-            let (gap, inventory) = gap(&catalog, input);
+            let (gap, inventory) = gap(&catalog, &input);
             let mut later = BTreeSet::new();
             for each in gap.missing.iter().rev() {
                 let skill = each.requirement.skill;

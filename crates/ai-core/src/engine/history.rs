@@ -3,9 +3,7 @@
 
 use chrono::{Datelike, NaiveDate};
 
-const MONTHS: &[&str] = &[
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
+const MONTHS: &[&str] = &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const UNTIL_NOW: &[&str] = &["present", "now", "current", "currently", "today", "ongoing"];
 const TO: &[&str] = &["to", "until", "till", "through"];
 /// Somebody's working life does not begin before this year.
@@ -83,10 +81,7 @@ pub(super) fn merge(mut periods: Vec<Period>) -> Vec<Period> {
 pub(super) fn holes(merged: &[Period], months: i32) -> Vec<Period> {
     merged
         .windows(2)
-        .map(|pair| Period {
-            start: pair[0].end,
-            end: pair[1].start,
-        })
+        .map(|pair| Period { start: pair[0].end, end: pair[1].start })
         .filter(|hole| hole.months() > months)
         .collect()
 }
@@ -126,35 +121,19 @@ fn moment(tokens: &[Token]) -> Option<(Moment, usize)> {
             let month = MONTHS.iter().position(|name| *name == prefix)?;
             let skipped = usize::from(tokens.get(1) == Some(&Token::Separator));
             let year = year(tokens.get(1 + skipped))?;
-            Some((
-                Moment {
-                    year,
-                    month: i32::try_from(month).ok(),
-                },
-                2 + skipped,
-            ))
+            Some((Moment { year, month: i32::try_from(month).ok() }, 2 + skipped))
         }
         Token::Number(month @ 1..=12, 1 | 2) => {
             let separated = tokens.get(1) == Some(&Token::Separator);
             let year = year(tokens.get(2)).filter(|_| separated)?;
-            Some((
-                Moment {
-                    year,
-                    month: Some(month - 1),
-                },
-                3,
-            ))
+            Some((Moment { year, month: Some(month - 1) }, 3))
         }
         first @ Token::Number(_, 4) => {
             let year = year(Some(first))?;
             match (tokens.get(1), tokens.get(2)) {
-                (Some(Token::Separator), Some(Token::Number(month @ 1..=12, 2))) => Some((
-                    Moment {
-                        year,
-                        month: Some(month - 1),
-                    },
-                    3,
-                )),
+                (Some(Token::Separator), Some(Token::Number(month @ 1..=12, 2))) => {
+                    Some((Moment { year, month: Some(month - 1) }, 3))
+                }
                 _ => Some((Moment { year, month: None }, 1)),
             }
         }
@@ -229,13 +208,7 @@ mod tests {
 
     #[test]
     fn other_numbers_are_not_periods() {
-        for line in [
-            "+1 555 2019 2020",
-            "2021 - 2018",
-            "grew 2019 by 20 - 30 %",
-            "May the 4th",
-            "3000 - 4000",
-        ] {
+        for line in ["+1 555 2019 2020", "2021 - 2018", "grew 2019 by 20 - 30 %", "May the 4th", "3000 - 4000"] {
             assert!(described(line).is_empty(), "{line}: {:?}", described(line));
         }
     }

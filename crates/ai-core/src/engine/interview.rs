@@ -48,7 +48,8 @@ pub(super) struct Question {
     pub(super) skill: String,
     /// The grade it is meant for: junior, middle or senior.
     grade: String,
-    pub(super) question: String,
+    #[serde(rename = "question")]
+    pub(super) text: String,
     pub(super) points: Vec<Point>,
 }
 
@@ -147,12 +148,7 @@ fn questions<'a>(
         .enumerate()
         .map(|(at, item)| match in_bank(catalog, &item.text) {
             Some(question) => view(question),
-            None => QuestionView {
-                id: format!("given-{}", at + 1),
-                question: item.text,
-                kind: None,
-                skill: None,
-            },
+            None => QuestionView { id: format!("given-{}", at + 1), question: item.text, kind: None, skill: None },
         })
         .collect()
 }
@@ -161,18 +157,13 @@ fn questions<'a>(
 pub(super) fn in_bank<'a>(catalog: &'a Catalog, text: &str) -> Option<&'a Question> {
     let wanted = normalise(text);
     let by_id = catalog.questions.iter().find(|question| question.id == text);
-    by_id.or_else(|| {
-        catalog
-            .questions
-            .iter()
-            .find(|question| normalise(&question.question) == wanted)
-    })
+    by_id.or_else(|| catalog.questions.iter().find(|question| normalise(&question.text) == wanted))
 }
 
 fn view(question: &Question) -> QuestionView<'_> {
     QuestionView {
         id: question.id.clone(),
-        question: question.question.clone(),
+        question: question.text.clone(),
         kind: Some(question.kind),
         skill: Some(&question.skill),
     }
@@ -192,11 +183,8 @@ struct Draw<'a> {
 
 impl<'a> Draw<'a> {
     fn new(catalog: &'a Catalog, fields: &Fields<'_>, target: &Target<'_>, inventory: &Inventory) -> Self {
-        let focus: Vec<SkillId> = fields
-            .list(FOCUS_FIELDS)
-            .iter()
-            .flat_map(|item| catalog.skills_in(&item.text, Context::List))
-            .collect();
+        let focus: Vec<SkillId> =
+            fields.list(FOCUS_FIELDS).iter().flat_map(|item| catalog.skills_in(&item.text, Context::List)).collect();
         let requirements = gap::role_requirements(target, inventory);
         let count = fields.number(COUNT_FIELDS).unwrap_or(as_f64(DEFAULT_COUNT));
         let count = (1..=MAX_COUNT).rev().find(|&each| as_f64(each) <= count).unwrap_or(1);
@@ -215,9 +203,8 @@ impl<'a> Draw<'a> {
     fn questions(&self) -> Vec<&'a Question> {
         let behavioural = match self.only {
             Some(Kind::Behavioural) => self.count,
-            Some(_) => 0,
             None if self.count >= 3 => self.count.div_ceil(BEHAVIOURAL_SHARE),
-            None => 0,
+            _ => 0,
         };
         let on_the_job = |question: &Question| {
             question.kind != Kind::Behavioural && self.only.is_none_or(|only| question.kind == only)
@@ -229,12 +216,7 @@ impl<'a> Draw<'a> {
     }
 
     fn best(&self, count: usize, fits: impl Fn(&Question) -> bool) -> Vec<&'a Question> {
-        let mut candidates: Vec<&Question> = self
-            .catalog
-            .questions
-            .iter()
-            .filter(|question| fits(question))
-            .collect();
+        let mut candidates: Vec<&Question> = self.catalog.questions.iter().filter(|question| fits(question)).collect();
         candidates.sort_by_cached_key(|question| (Reverse(self.relevance(question)), self.lot(question)));
         let mut drawn: Vec<&Question> = Vec::with_capacity(count);
         for question in candidates {
@@ -266,9 +248,7 @@ impl<'a> Draw<'a> {
     /// id, so that another session gets other questions and the same one the same.
     fn lot(&self, question: &Question) -> u64 {
         let bytes = self.seed.bytes().chain(question.id.bytes());
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 }
 
@@ -311,14 +291,9 @@ fn score_all(catalog: &Catalog, given: &[Given]) -> Vec<Scored> {
 fn next_question(questions: &[QuestionView<'_>], given: &[Given]) -> Option<String> {
     let answered = |question: &QuestionView<'_>| {
         let text = normalise(&question.question);
-        given
-            .iter()
-            .any(|each| each.question == question.id || normalise(&each.question) == text)
+        given.iter().any(|each| each.question == question.id || normalise(&each.question) == text)
     };
-    questions
-        .iter()
-        .find(|each| !answered(each))
-        .map(|each| each.question.clone())
+    questions.iter().find(|each| !answered(each)).map(|each| each.question.clone())
 }
 
 fn feedback(criterion: Criterion, scores: &[&Score]) -> Feedback {
@@ -351,11 +326,7 @@ fn summary(target: &Target<'_>, drawn: usize, scored: &[Scored], score: f64) -> 
 /// The rounded mean, 0 for nothing.
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = as_f64(values.len());
-    if count > 0.0 {
-        (values.sum::<f64>() / count).round()
-    } else {
-        0.0
-    }
+    if count > 0.0 { (values.sum::<f64>() / count).round() } else { 0.0 }
 }
 
 /// Whether two texts ask the same.
@@ -377,17 +348,14 @@ mod tests {
 
     use super::*;
 
-    fn run(catalog: &Catalog, input: Value) -> Value {
+    fn run(catalog: &Catalog, input: &Value) -> Value {
         let map = input.as_object().cloned().unwrap();
         answer(catalog, &Fields::new(&map)).unwrap().output
     }
 
     fn ids(output: &Value) -> Vec<String> {
         let questions = output["questions"].as_array().unwrap();
-        questions
-            .iter()
-            .map(|each| each["id"].as_str().unwrap().to_owned())
-            .collect()
+        questions.iter().map(|each| each["id"].as_str().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -410,7 +378,7 @@ mod tests {
         let catalog = Catalog::embedded().unwrap();
         for role in &catalog.roles {
             for grade in ["junior", "middle", "senior"] {
-                let output = run(&catalog, json!({"role": role.title, "grade": grade, "count": 8}));
+                let output = run(&catalog, &json!({"role": role.title, "grade": grade, "count": 8}));
                 let ids = ids(&output);
                 assert_eq!(ids.len(), 8, "{}", role.key);
                 assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 8, "{}", role.key);
@@ -420,9 +388,7 @@ mod tests {
                     .flat_map(|each| each.any_of.iter().map(|&skill| catalog.key(skill)))
                     .collect();
                 let questions = output["questions"].as_array().unwrap();
-                let own = questions
-                    .iter()
-                    .filter(|each| skills.contains(&each["skill"].as_str().unwrap()));
+                let own = questions.iter().filter(|each| skills.contains(&each["skill"].as_str().unwrap()));
                 assert!(own.count() >= 4, "{} {grade}: {ids:?}", role.key);
             }
         }
@@ -432,17 +398,17 @@ mod tests {
     fn the_same_input_draws_the_same_and_a_seed_draws_others() {
         let catalog = Catalog::embedded().unwrap();
         let input = json!({"role": "Product Manager", "count": 6});
-        assert_eq!(run(&catalog, input.clone()), run(&catalog, input));
-        let with_seed = |seed: u32| ids(&run(&catalog, json!({"role": "Sales", "seed": seed, "count": 6})));
+        assert_eq!(run(&catalog, &input), run(&catalog, &input));
+        let with_seed = |seed: u32| ids(&run(&catalog, &json!({"role": "Sales", "seed": seed, "count": 6})));
         assert!((0..8).any(|seed| with_seed(seed) != with_seed(99)));
     }
 
     #[test]
     fn a_topic_and_a_type_are_respected() {
         let catalog = Catalog::embedded().unwrap();
-        let focused = run(&catalog, json!({"role": "backend", "focus": "rust", "count": 2}));
+        let focused = run(&catalog, &json!({"role": "backend", "focus": "rust", "count": 2}));
         assert_eq!(ids(&focused).iter().filter(|id| id.starts_with("rust-")).count(), 2);
-        let behavioural = run(&catalog, json!({"role": "backend", "type": "behavioral", "count": 4}));
+        let behavioural = run(&catalog, &json!({"role": "backend", "type": "behavioral", "count": 4}));
         let questions = behavioural["questions"].as_array().unwrap();
         assert!(questions.iter().all(|each| each["kind"] == "behavioural"));
     }
@@ -458,7 +424,7 @@ mod tests {
         let question = "A query that used to be fast became slow. How do you find out why and fix it?";
         let score = |text: &str| {
             let input = json!({"role": "backend", "answers": [{"question": question, "answer": text}]});
-            run(&catalog, input)["score"].as_f64().unwrap()
+            run(&catalog, &input)["score"].as_f64().unwrap()
         };
         let (well, poorly) = (score(good), score("I would just google it."));
         assert!(well >= 75.0, "{well}");
@@ -468,16 +434,10 @@ mod tests {
     #[test]
     fn without_answers_nothing_is_scored() {
         let catalog = Catalog::embedded().unwrap();
-        let output = run(&catalog, json!({"role": "QA"}));
+        let output = run(&catalog, &json!({"role": "QA"}));
         assert_eq!(output["score"], 0.0);
         assert_eq!(output["answered_count"], 0);
-        assert!(
-            output["feedback"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .all(|each| each["score"].is_null())
-        );
+        assert!(output["feedback"].as_array().unwrap().iter().all(|each| each["score"].is_null()));
         assert_eq!(output["next_question"], output["questions"][0]["question"]);
     }
 }

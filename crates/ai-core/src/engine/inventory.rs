@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
 
-    fn read(input: Value) -> (Catalog, Inventory) {
+    fn read(input: &Value) -> (Catalog, Inventory) {
         let catalog = Catalog::embedded().unwrap();
         let map = input.as_object().cloned().unwrap();
         let inventory = Inventory::read(&catalog, &Fields::new(&map));
@@ -203,11 +203,8 @@ mod tests {
     #[test]
     fn synonyms_repetitions_and_unknown_names_are_sorted_out() {
         let input = json!({"skills": ["JS", "javascript", "Postgres", "Beekeeping", "HTML/CSS"]});
-        let (catalog, inventory) = read(input);
-        assert_eq!(
-            inventory.keys(&catalog),
-            ["javascript", "postgresql", "html", "css", "beekeeping"]
-        );
+        let (catalog, inventory) = read(&input);
+        assert_eq!(inventory.keys(&catalog), ["javascript", "postgresql", "html", "css", "beekeeping"]);
         assert_eq!(inventory.unrecognised, ["Beekeeping"]);
     }
 
@@ -225,7 +222,7 @@ mod tests {
             (json!("rust, sql"), None),
         ];
         for (skills, expected) in cases {
-            let (catalog, inventory) = read(json!({ "currentSkills": skills }));
+            let (catalog, inventory) = read(&json!({ "currentSkills": skills }));
             let stated: Vec<_> = inventory.stated().collect();
             let rust = catalog.find("rust").unwrap();
             assert_eq!(stated.first(), Some(&(rust, expected)), "{skills}");
@@ -236,7 +233,7 @@ mod tests {
     fn what_a_skill_builds_on_is_known_too_unless_stated_otherwise() {
         let input =
             json!({"skills": [{"skill": "Django", "level": "advanced"}, {"skill": "Python", "proficiency": 10}]});
-        let (catalog, inventory) = read(input);
+        let (catalog, inventory) = read(&input);
         let basics = catalog.find("programming_basics").unwrap();
         let python = catalog.find("python").unwrap();
         assert!(inventory.satisfies(basics, 80.0) && !inventory.states(basics));
@@ -245,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_skill_without_a_level_counts_as_enough() {
-        let (catalog, inventory) = read(json!({"skills": ["SQL"]}));
+        let (catalog, inventory) = read(&json!({"skills": ["SQL"]}));
         assert!(inventory.satisfies(catalog.find("sql").unwrap(), 95.0));
         assert!(!inventory.satisfies(catalog.find("rust").unwrap(), 1.0));
     }

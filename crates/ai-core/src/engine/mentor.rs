@@ -39,10 +39,7 @@ pub(super) fn answer(catalog: &Catalog, mode: &str, messages: &[(&str, &str)]) -
     let topic = topic(catalog, text).or_else(|| {
         let named = role.is_some() || !skills.is_empty();
         let fallback = if named { LEARNING_TOPIC } else { GENERAL_TOPIC };
-        let for_mode = catalog
-            .topics
-            .iter()
-            .find(|topic| topic.modes.iter().any(|each| each == &normalise_mode(mode)));
+        let for_mode = catalog.topics.iter().find(|topic| topic.modes.iter().any(|each| each == &normalise_mode(mode)));
         for_mode.or_else(|| catalog.topics.iter().find(|topic| topic.key == fallback))
     });
     let mut answer = String::new();
@@ -107,12 +104,7 @@ fn about_role(catalog: &Catalog, role: &Role) -> String {
             names.join(" or ")
         })
         .collect();
-    format!(
-        "{}: {} What matters most: {}.",
-        role.title,
-        role.summary,
-        names.join(", ")
-    )
+    format!("{}: {} What matters most: {}.", role.title, role.summary, names.join(", "))
 }
 
 fn about_skill(catalog: &Catalog, id: SkillId) -> String {
@@ -149,11 +141,7 @@ mod tests {
     fn topics_have_advice_a_question_and_keys_that_exist() {
         let catalog = Catalog::embedded().unwrap();
         for topic in &catalog.topics {
-            assert!(
-                topic.advice.len() >= 3 && topic.question.ends_with(['?', '.']),
-                "{}",
-                topic.key
-            );
+            assert!(topic.advice.len() >= 3 && topic.question.ends_with(['?', '.']), "{}", topic.key);
         }
         for key in [GENERAL_TOPIC, LEARNING_TOPIC] {
             assert!(catalog.topics.iter().any(|topic| topic.key == key));
@@ -178,12 +166,7 @@ mod tests {
     #[test]
     fn the_last_user_message_counts_and_the_answer_is_honest_about_itself() {
         let catalog = Catalog::embedded().unwrap();
-        let messages = [
-            ("user", "My salary?"),
-            ("assistant", "…"),
-            ("user", "And my CV?"),
-            ("assistant", "salary"),
-        ];
+        let messages = [("user", "My salary?"), ("assistant", "…"), ("user", "And my CV?"), ("assistant", "salary")];
         let answer = answer(&catalog, "career", &messages);
         assert!(answer.contains("results before duties"), "{answer}");
         assert!(answer.ends_with(HONESTY));

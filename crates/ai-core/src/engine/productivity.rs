@@ -21,12 +21,7 @@ const MINUTES_FIELDS: &[&str] = &[
 const LAST_WEEK_FIELDS: &[&str] = &["minuteslastweek", "lastweekminutes", "previousweekminutes"];
 const DAILY_FIELDS: &[&str] = &["dailyminutes", "minutesperday", "minutesbyday", "days"];
 const STREAK_FIELDS: &[&str] = &["streakdays", "streak", "currentstreak"];
-const TARGET_FIELDS: &[&str] = &[
-    "weeklygoalminutes",
-    "targetminutes",
-    "weeklytargetminutes",
-    "goalminutes",
-];
+const TARGET_FIELDS: &[&str] = &["weeklygoalminutes", "targetminutes", "weeklytargetminutes", "goalminutes"];
 const HOURS_FIELDS: &[&str] = &["weeklyhours", "hoursperweek", "availablehours", "targethours"];
 const MASTERY_FIELDS: &[&str] = &["masteryscores", "masterybyskill", "mastery", "skillscores", "skills"];
 const AVERAGE_FIELDS: &[&str] = &["masteryscore", "averagemastery", "mastery"];
@@ -44,28 +39,20 @@ const MAX_MINUTES: f64 = 6_000.0;
 /// Below this a skill is worth going back to (0–100).
 const WEAK_MASTERY: f64 = 70.0;
 const SESSION_MINUTES: u32 = 45;
-const DAYS: [&str; 7] = [
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-];
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 #[derive(Serialize)]
 struct Advice {
     summary: String,
     observations: Vec<String>,
     recommendations: Vec<String>,
-    next_week_plan: Vec<Day>,
+    next_week_plan: Vec<PlannedDay>,
     target_minutes: u32,
     weakest_skills: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct Day {
+struct PlannedDay {
     day: &'static str,
     minutes: u32,
     focus: String,
@@ -75,7 +62,7 @@ struct Day {
 /// The week as the input tells it.
 struct Week {
     minutes: Option<u32>,
-    last_week: Option<u32>,
+    previous: Option<u32>,
     /// Minutes per day, where they are known.
     daily: Vec<u32>,
     streak: Option<u32>,
@@ -99,12 +86,7 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>) -> serde_json::Resu
         target_minutes: target,
         weakest_skills: week.weak().map(|(skill, _)| skill.clone()).collect(),
     };
-    let known = [
-        week.minutes.is_some(),
-        week.streak.is_some(),
-        !week.mastery.is_empty(),
-        !week.goals.is_empty(),
-    ];
+    let known = [week.minutes.is_some(), week.streak.is_some(), !week.mastery.is_empty(), !week.goals.is_empty()];
     let share = as_f64(known.iter().filter(|known| **known).count()) / as_f64(known.len());
     let mut warnings = Vec::new();
     if week.minutes.is_none() {
@@ -128,20 +110,15 @@ impl Week {
             .collect();
         mastery.sort_by(|a, b| a.1.total_cmp(&b.1));
         let goals = fields.list(GOAL_FIELDS).into_iter().map(|item| {
-            let progress = item
-                .detail
-                .and_then(|each| fields::inside(each, &["progress", "progresspercent", "percent"]));
+            let progress =
+                item.detail.and_then(|each| fields::inside(each, &["progress", "progresspercent", "percent"]));
             (item.text.chars().take(120).collect(), progress.and_then(fields::number))
         });
         Self {
             minutes: fields.number(MINUTES_FIELDS).map(whole).or_else(summed),
-            last_week: fields.number(LAST_WEEK_FIELDS).map(whole),
+            previous: fields.number(LAST_WEEK_FIELDS).map(whole),
             streak: fields.number(STREAK_FIELDS).map(whole),
-            target: fields
-                .number(TARGET_FIELDS)
-                .or_else(hours)
-                .map(whole)
-                .filter(|minutes| *minutes > 0),
+            target: fields.number(TARGET_FIELDS).or_else(hours).map(whole).filter(|minutes| *minutes > 0),
             average: fields.number(AVERAGE_FIELDS).map(|score| score.clamp(0.0, 100.0)),
             goals: goals.take(10).collect(),
             mastery,
@@ -183,7 +160,7 @@ impl Week {
             }
             None => found.push("The minutes of this week are not known.".to_owned()),
         }
-        if let (Some(now), Some(before)) = (self.minutes, self.last_week)
+        if let (Some(now), Some(before)) = (self.minutes, self.previous)
             && before > 0
         {
             let change = ((f64::from(now) / f64::from(before) - 1.0) * 100.0).round();
@@ -224,15 +201,13 @@ impl Week {
                     .to_owned(),
             );
         } else if minutes < goal {
-            advice.push(format!(
-                "Grow by {GROWTH_PERCENT} % a week instead of jumping to {goal} minutes at once."
-            ));
+            advice.push(format!("Grow by {GROWTH_PERCENT} % a week instead of jumping to {goal} minutes at once."));
         } else {
             advice.push("The amount is right; spend it on what is hardest rather than on more of it.".to_owned());
         }
         match self.streak {
             Some(0) | None => {
-                advice.push("Ten minutes on a bad day keep a streak alive; choose the hour now.".to_owned())
+                advice.push("Ten minutes on a bad day keep a streak alive; choose the hour now.".to_owned());
             }
             Some(days) if days >= 14 => advice
                 .push("Plan one day of rest a week; a streak should serve you, not the other way round.".to_owned()),
@@ -245,24 +220,14 @@ impl Week {
             advice.push("More than half of the week lies on one day; spread it out, it stays longer.".to_owned());
         }
         if let Some((skill, score)) = self.weak().next() {
-            advice.push(format!(
-                "Go back to {skill} (mastery {score}) first: test yourself before you read."
-            ));
+            advice.push(format!("Go back to {skill} (mastery {score}) first: test yourself before you read."));
         }
-        let stalled = self
-            .goals
-            .iter()
-            .find(|(_, progress)| progress.is_some_and(|percent| percent < 30.0));
+        let stalled = self.goals.iter().find(|(_, progress)| progress.is_some_and(|percent| percent < 30.0));
         if let Some((goal, _)) = stalled {
-            advice.push(format!(
-                "Cut \"{goal}\" into a step that fits one session, and do it on the first day."
-            ));
+            advice.push(format!("Cut \"{goal}\" into a step that fits one session, and do it on the first day."));
         }
         if self.goals.len() > 3 {
-            advice.push(format!(
-                "{} goals at once are too many; keep two for this week.",
-                self.goals.len()
-            ));
+            advice.push(format!("{} goals at once are too many; keep two for this week.", self.goals.len()));
         }
         advice.extend(mentor::first_advice(catalog, trouble));
         advice
@@ -271,10 +236,7 @@ impl Week {
     /// What to work on, in turn.
     fn subjects(&self) -> Vec<String> {
         let mut subjects: Vec<String> = self.weak().map(|(skill, _)| skill.clone()).collect();
-        let open = self
-            .goals
-            .iter()
-            .filter(|(_, progress)| progress.is_none_or(|percent| percent < 100.0));
+        let open = self.goals.iter().filter(|(_, progress)| progress.is_none_or(|percent| percent < 100.0));
         subjects.extend(open.take(2).map(|(goal, _)| goal.clone()));
         if subjects.is_empty() {
             subjects.push("the current stage of your roadmap".to_owned());
@@ -285,7 +247,7 @@ impl Week {
 
 /// Spreads `target` minutes over the days of a week, Sunday off; the last
 /// session looks back.
-fn plan(week: &Week, target: u32) -> Vec<Day> {
+fn plan(week: &Week, target: u32) -> Vec<PlannedDay> {
     let sessions = target.div_ceil(SESSION_MINUTES).clamp(2, 6);
     let step = target / 5;
     let subjects = week.subjects();
@@ -296,7 +258,7 @@ fn plan(week: &Week, target: u32) -> Vec<Day> {
             let share = step / sessions + u32::from(at < step % sessions);
             let is_last = at + 1 == sessions;
             let subject = &subjects[usize::try_from(at).unwrap_or_default() % subjects.len()];
-            Day {
+            PlannedDay {
                 day,
                 minutes: share * 5,
                 focus: if is_last { "Review".to_owned() } else { subject.clone() },
@@ -355,10 +317,7 @@ mod tests {
         let target = |minutes: u32| {
             run(&json!({"minutesThisWeek": minutes, "weeklyGoalMinutes": 300}))["target_minutes"].clone()
         };
-        assert_eq!(
-            [target(0), target(100), target(280), target(400)],
-            [json!(90), json!(120), json!(300), json!(400)]
-        );
+        assert_eq!([target(0), target(100), target(280), target(400)], [json!(90), json!(120), json!(300), json!(400)]);
     }
 
     #[test]

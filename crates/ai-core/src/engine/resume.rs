@@ -28,14 +28,7 @@ const TEXT_FIELDS: &[&str] = &[
     "description",
 ];
 /// Role fields that are about the wish, not part of the CV itself.
-const TARGET_FIELDS: &[&str] = &[
-    "targetrole",
-    "targetposition",
-    "desiredrole",
-    "targetjob",
-    "goal",
-    "careergoal",
-];
+const TARGET_FIELDS: &[&str] = &["targetrole", "targetposition", "desiredrole", "targetjob", "goal", "careergoal"];
 
 /// A CV is rarely shorter than this; a text of fewer words is not searched for by itself.
 const MIN_SEARCHED_CHARS: usize = 40;
@@ -87,9 +80,7 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>, today: NaiveDate) -
     let cv = Cv::read(catalog, &text, today);
     let found: Vec<_> = cv.skills.iter().map(|(skill, _)| *skill).collect();
     let inventory = Inventory::of(catalog, &found);
-    let target = fields
-        .text(TARGET_FIELDS)
-        .and_then(|text| target::from_text(catalog, &text));
+    let target = fields.text(TARGET_FIELDS).and_then(|text| target::from_text(catalog, &text));
     let role_fit = role_fit(catalog, &inventory, target.as_ref());
     let mut gaps = gaps(&cv);
     gaps.extend(role_gap(catalog, fields, &inventory, target.as_ref()));
@@ -104,12 +95,7 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>, today: NaiveDate) -
             .iter()
             .map(|&(id, mentions)| {
                 let skill = catalog.skill(id);
-                SkillView {
-                    skill: &skill.key,
-                    name: &skill.name,
-                    category: &skill.category,
-                    mentions,
-                }
+                SkillView { skill: &skill.key, name: &skill.name, category: &skill.category, mentions }
             })
             .collect(),
         years_of_experience: cv.years(),
@@ -131,16 +117,11 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>, today: NaiveDate) -
 
 /// The text of the CV: a known field, or the longest text there is.
 fn text(fields: &Fields<'_>) -> String {
-    let known = fields
-        .get(TEXT_FIELDS)
-        .map(fields::flatten)
-        .filter(|text| !text.trim().is_empty());
+    let known = fields.get(TEXT_FIELDS).map(fields::flatten).filter(|text| !text.trim().is_empty());
     known.unwrap_or_else(|| {
         let texts = fields.values().map(fields::flatten);
         let longest = texts.max_by_key(|text| (text.chars().count(), text.clone()));
-        longest
-            .filter(|text| text.chars().count() >= MIN_SEARCHED_CHARS)
-            .unwrap_or_default()
+        longest.filter(|text| text.chars().count() >= MIN_SEARCHED_CHARS).unwrap_or_default()
     })
 }
 
@@ -172,26 +153,14 @@ fn role_fit<'a>(catalog: &'a Catalog, inventory: &Inventory, target: Option<&Tar
 fn strengths(catalog: &Catalog, cv: &Cv, role_fit: &[RoleFit<'_>]) -> Vec<String> {
     let mut strengths = Vec::new();
     if cv.skills.len() >= FEW_SKILLS {
-        let names: Vec<&str> = cv
-            .skills
-            .iter()
-            .take(EXAMPLES)
-            .map(|(id, _)| catalog.name(*id))
-            .collect();
-        strengths.push(format!(
-            "{} recognisable skills, above all {}",
-            cv.skills.len(),
-            names.join(", ")
-        ));
+        let names: Vec<&str> = cv.skills.iter().take(EXAMPLES).map(|(id, _)| catalog.name(*id)).collect();
+        strengths.push(format!("{} recognisable skills, above all {}", cv.skills.len(), names.join(", ")));
     }
     if cv.years() >= 1.0 {
         strengths.push(format!("{} years of experience", cv.years()));
     }
     if let Some(first) = cv.achievements.first() {
-        strengths.push(format!(
-            "{} results with numbers, for example: {first}",
-            cv.achievements.len()
-        ));
+        strengths.push(format!("{} results with numbers, for example: {first}", cv.achievements.len()));
     }
     if !cv.education.is_empty() {
         strengths.push(format!("education is stated: {}", cv.education.join(", ")));
@@ -199,15 +168,10 @@ fn strengths(catalog: &Catalog, cv: &Cv, role_fit: &[RoleFit<'_>]) -> Vec<String
     if cv.contact.email && (cv.contact.phone || cv.contact.profile_link) {
         strengths.push("easy to contact".to_owned());
     }
-    if let Some(best) = role_fit
-        .iter()
-        .max_by(|a, b| a.coverage_percent.total_cmp(&b.coverage_percent))
+    if let Some(best) = role_fit.iter().max_by(|a, b| a.coverage_percent.total_cmp(&b.coverage_percent))
         && best.coverage_percent >= 50.0
     {
-        strengths.push(format!(
-            "covers {} % of what a {} needs",
-            best.coverage_percent, best.role
-        ));
+        strengths.push(format!("covers {} % of what a {} needs", best.coverage_percent, best.role));
     }
     strengths
 }
@@ -219,37 +183,18 @@ fn gaps(cv: &Cv) -> Vec<String> {
         (cv.word_count == 0, "there is no text".to_owned()),
         (!cv.contact.email, "no e-mail address".to_owned()),
         (cv.skills.is_empty(), "no recognisable skills".to_owned()),
-        (
-            (1..FEW_SKILLS).contains(&cv.skills.len()),
-            format!("only {} recognisable skills", cv.skills.len()),
-        ),
+        ((1..FEW_SKILLS).contains(&cv.skills.len()), format!("only {} recognisable skills", cv.skills.len())),
         (cv.years() <= 0.0, "no dated work experience".to_owned()),
         (cv.achievements.is_empty(), "no results with numbers".to_owned()),
-        (
-            (1..FEW_ACHIEVEMENTS).contains(&cv.achievements.len()),
-            "few results with numbers".to_owned(),
-        ),
+        ((1..FEW_ACHIEVEMENTS).contains(&cv.achievements.len()), "few results with numbers".to_owned()),
         (cv.education.is_empty(), "no education or certificates".to_owned()),
-        (
-            (1..SHORT_WORDS).contains(&cv.word_count),
-            format!("short: {} words", cv.word_count),
-        ),
+        ((1..SHORT_WORDS).contains(&cv.word_count), format!("short: {} words", cv.word_count)),
         (cv.word_count > LONG_WORDS, format!("long: {} words", cv.word_count)),
-        (
-            !cv.weak_lines.is_empty(),
-            format!("{} lines describe duties instead of results", cv.weak_lines.len()),
-        ),
+        (!cv.weak_lines.is_empty(), format!("{} lines describe duties instead of results", cv.weak_lines.len())),
         (!holes.is_empty(), format!("unexplained time: {}", holes.join("; "))),
-        (
-            cv.claims_more_years_than_dated(),
-            "more years of experience are claimed than the dates show".to_owned(),
-        ),
+        (cv.claims_more_years_than_dated(), "more years of experience are claimed than the dates show".to_owned()),
     ];
-    checks
-        .into_iter()
-        .filter(|(lacking, _)| *lacking)
-        .map(|(_, text)| text)
-        .collect()
+    checks.into_iter().filter(|(lacking, _)| *lacking).map(|(_, text)| text).collect()
 }
 
 /// What the wished role needs and the CV does not show.
@@ -261,10 +206,7 @@ fn role_gap(
 ) -> Option<String> {
     let target = target?;
     let gap = Gap::between(catalog, fields, target, inventory);
-    let asked: Vec<_> = gap::role_requirements(target, inventory)
-        .iter()
-        .map(|each| each.skill)
-        .collect();
+    let asked: Vec<_> = gap::role_requirements(target, inventory).iter().map(|each| each.skill).collect();
     let names: Vec<&str> = gap
         .missing
         .iter()
@@ -305,11 +247,7 @@ fn score(cv: &Cv) -> f64 {
     let share = |have: usize, enough: f64| (as_f64(have) / enough).min(1.0);
     let contact = f64::from(u8::from(cv.contact.email)) * 10.0
         + f64::from(u8::from(cv.contact.phone || cv.contact.profile_link)) * 5.0;
-    let length = if (SHORT_WORDS..=LONG_WORDS).contains(&cv.word_count) {
-        10.0
-    } else {
-        0.0
-    };
+    let length = if (SHORT_WORDS..=LONG_WORDS).contains(&cv.word_count) { 10.0 } else { 0.0 };
     let score = contact
         + 25.0 * share(cv.skills.len(), 10.0)
         + 20.0 * (cv.years() / 3.0).min(1.0)
@@ -323,22 +261,14 @@ fn summary(catalog: &Catalog, cv: &Cv, role_fit: &[RoleFit<'_>]) -> String {
     if cv.word_count == 0 {
         return "There was no CV text to analyse.".to_owned();
     }
-    let names: Vec<&str> = cv
-        .skills
-        .iter()
-        .take(EXAMPLES + 2)
-        .map(|(id, _)| catalog.name(*id))
-        .collect();
+    let names: Vec<&str> = cv.skills.iter().take(EXAMPLES + 2).map(|(id, _)| catalog.name(*id)).collect();
     let skills = if names.is_empty() {
         "no recognisable skills".to_owned()
     } else {
         format!("{} recognisable skills ({})", cv.skills.len(), names.join(", "))
     };
     let fit = role_fit.first().map_or_else(String::new, |best| {
-        format!(
-            " It fits {} best compared: {} % covered.",
-            best.role, best.coverage_percent
-        )
+        format!(" It fits {} best compared: {} % covered.", best.role, best.coverage_percent)
     });
     format!(
         "A CV of {} words with {skills}, {} years of experience and {} results with numbers.{fit}",
@@ -376,7 +306,7 @@ SKILLS
 Go, Python, PostgreSQL, Kubernetes, Docker, Kafka
 ";
 
-    fn run(input: Value) -> Value {
+    fn run(input: &Value) -> Value {
         let catalog = Catalog::embedded().unwrap();
         let map = input.as_object().cloned().unwrap();
         let today = NaiveDate::from_ymd_opt(2026, 6, 15).unwrap();
@@ -390,31 +320,16 @@ Go, Python, PostgreSQL, Kubernetes, Docker, Kafka
 
     #[test]
     fn a_cv_is_read_by_its_facts() {
-        let output = run(json!({ "resumeText": CV }));
-        let skills: Vec<&str> = output["skills"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|each| each["skill"].as_str().unwrap())
-            .collect();
-        for skill in [
-            "go",
-            "python",
-            "postgresql",
-            "kubernetes",
-            "docker",
-            "kafka",
-            "rest_api",
-        ] {
+        let output = run(&json!({ "resumeText": CV }));
+        let skills: Vec<&str> =
+            output["skills"].as_array().unwrap().iter().map(|each| each["skill"].as_str().unwrap()).collect();
+        for skill in ["go", "python", "postgresql", "kubernetes", "docker", "kafka", "rest_api"] {
             assert!(skills.contains(&skill), "{skill} in {skills:?}");
         }
         // 2016–2019 and January 2021 to June 2026; the years at the university do not count.
         assert_eq!(output["years_of_experience"], 8.5);
         assert_eq!(output["employment_gaps"], json!(["2019-01 to 2020-12"]));
-        assert_eq!(
-            output["contact"],
-            json!({"email": true, "phone": true, "profile_link": true})
-        );
+        assert_eq!(output["contact"], json!({"email": true, "phone": true, "profile_link": true}));
         assert_eq!(output["education"], json!(["bachelor"]));
         assert_eq!(output["achievements"].as_array().unwrap().len(), 3);
         assert!(joined(&output["gaps"]).contains("duties instead of results"));
@@ -429,35 +344,31 @@ Go, Python, PostgreSQL, Kubernetes, Docker, Kafka
             json!({ "resume_text": CV }),
             json!({"somethingElse": CV, "name": "Ada"}),
         ] {
-            assert_eq!(run(input)["years_of_experience"], 8.5);
+            assert_eq!(run(&input)["years_of_experience"], 8.5);
         }
         let structured = json!({"resume": {"skills": ["Go", "SQL"], "experience": [{"title": "Engineer", "period": "2020 - 2022"}]}});
-        let output = run(structured);
+        let output = run(&structured);
         assert_eq!(output["years_of_experience"], 2.0);
         assert_eq!(output["skills"].as_array().unwrap().len(), 2);
     }
 
     #[test]
     fn a_wished_role_is_compared() {
-        let output = run(json!({"resume": CV, "targetRole": "Data Scientist"}));
-        assert!(
-            joined(&output["gaps"]).contains("Machine learning"),
-            "{}",
-            output["gaps"]
-        );
+        let output = run(&json!({"resume": CV, "targetRole": "Data Scientist"}));
+        assert!(joined(&output["gaps"]).contains("Machine learning"), "{}", output["gaps"]);
         assert_eq!(output["role_fit"][0]["role_key"], "data_scientist");
     }
 
     #[test]
     fn a_better_cv_scores_higher() {
-        let score = |text: &str| run(json!({ "text": text }))["score"].as_f64().unwrap();
+        let score = |text: &str| run(&json!({ "text": text }))["score"].as_f64().unwrap();
         assert!(score(CV) > score("I am a hard worker and a fast learner who likes people and computers."));
         assert!(score("").abs() < f64::EPSILON);
     }
 
     #[test]
     fn without_text_the_answer_says_so() {
-        let output = run(json!({}));
+        let output = run(&json!({}));
         assert!(joined(&output["gaps"]).contains("no text"));
         assert!(output["strengths"].as_array().unwrap().is_empty());
     }

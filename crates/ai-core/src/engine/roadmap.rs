@@ -133,19 +133,12 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>) -> serde_json::Resu
         timeline: timeline(catalog, &gap, total, &time, &pace),
         stages: lay_out(catalog, &blocks, total / f64::from(pace.timeline_weeks)),
         recommended_courses: courses::recommend(catalog, fields, &gap.missing),
-        skills_order: gap
-            .missing
-            .iter()
-            .map(|each| catalog.key(each.requirement.skill))
-            .collect(),
+        skills_order: gap.missing.iter().map(|each| catalog.key(each.requirement.skill)).collect(),
         estimated_hours: total,
     };
     let mut warnings = skill_gap::warnings(&target, &inventory);
     if time.weekly_hours.is_none() {
-        warnings.push(format!(
-            "input.weeklyHours is missing: {} hours a week assumed",
-            pace.weekly_hours
-        ));
+        warnings.push(format!("input.weeklyHours is missing: {} hours a week assumed", pace.weekly_hours));
     }
     if !pace.fits {
         warnings.push(format!(
@@ -166,9 +159,7 @@ impl Time {
         let months = fields.number(MONTHS_FIELDS).map(|months| months * WEEKS_PER_MONTH);
         let stated = fields.get(WEEKS_FIELDS).and_then(weeks_of).or(months);
         Self {
-            weekly_hours: weekly
-                .filter(|hours| *hours > 0.0)
-                .map(|hours| hours.clamp(1.0, MAX_WEEKLY_HOURS)),
+            weekly_hours: weekly.filter(|hours| *hours > 0.0).map(|hours| hours.clamp(1.0, MAX_WEEKLY_HOURS)),
             requested_weeks: stated.filter(|weeks| *weeks > 0.0).map(whole_weeks),
         }
     }
@@ -184,12 +175,7 @@ impl Time {
         let weekly_hours = self.weekly_hours.unwrap_or_else(proposed);
         let needed_weeks = whole_weeks(total_hours / weekly_hours);
         let fits = self.requested_weeks.is_none_or(|requested| needed_weeks <= requested);
-        Pace {
-            weekly_hours,
-            needed_weeks,
-            timeline_weeks: needed_weeks.max(self.requested_weeks.unwrap_or(0)),
-            fits,
-        }
+        Pace { weekly_hours, needed_weeks, timeline_weeks: needed_weeks.max(self.requested_weeks.unwrap_or(0)), fits }
     }
 }
 
@@ -269,18 +255,10 @@ fn parts(missing: &[Missing]) -> Vec<&[Missing]> {
 }
 
 fn learning_block<'a>(catalog: &Catalog, title: &str, missing: &'a [Missing]) -> Block<'a> {
-    let names: Vec<&str> = missing
-        .iter()
-        .map(|each| catalog.name(each.requirement.skill))
-        .collect();
+    let names: Vec<&str> = missing.iter().map(|each| catalog.name(each.requirement.skill)).collect();
     let milestones = missing.iter().map(|each| {
         let (skill, level) = (each.requirement.skill, each.requirement.level);
-        format!(
-            "{}: from {} to {level} of 100 ({} hours)",
-            catalog.name(skill),
-            each.current,
-            each.hours
-        )
+        format!("{}: from {} to {level} of 100 ({} hours)", catalog.name(skill), each.current, each.hours)
     });
     Block {
         title: title.to_owned(),
@@ -294,11 +272,7 @@ fn learning_block<'a>(catalog: &Catalog, title: &str, missing: &'a [Missing]) ->
 fn most_important(catalog: &Catalog, gap: &Gap) -> String {
     let mut requirements: Vec<_> = gap.requirements.iter().collect();
     requirements.sort_by(|a, b| b.weight.total_cmp(&a.weight));
-    let names: Vec<&str> = requirements
-        .iter()
-        .take(3)
-        .map(|each| catalog.name(each.skill))
-        .collect();
+    let names: Vec<&str> = requirements.iter().take(3).map(|each| catalog.name(each.skill)).collect();
     names.join(", ")
 }
 
@@ -315,11 +289,7 @@ fn lay_out<'a>(catalog: &'a Catalog, blocks: &[Block<'_>], weekly_hours: f64) ->
             order: at + 1,
             title: block.title.clone(),
             goal: block.goal.clone(),
-            skills: block
-                .missing
-                .iter()
-                .map(|each| catalog.key(each.requirement.skill))
-                .collect(),
+            skills: block.missing.iter().map(|each| catalog.key(each.requirement.skill)).collect(),
             estimated_hours: block.hours,
             start_week,
             end_week,
@@ -373,7 +343,7 @@ mod tests {
 
     use super::*;
 
-    fn run(catalog: &Catalog, input: Value) -> Value {
+    fn run(catalog: &Catalog, input: &Value) -> Value {
         let map = input.as_object().cloned().unwrap();
         answer(catalog, &Fields::new(&map)).unwrap().output
     }
@@ -381,17 +351,14 @@ mod tests {
     #[test]
     fn stages_follow_one_another_and_end_with_the_timeline() {
         let catalog = Catalog::embedded().unwrap();
-        let output = run(&catalog, json!({"targetRole": "Backend Engineer", "weeklyHours": 8}));
+        let output = run(&catalog, &json!({"targetRole": "Backend Engineer", "weeklyHours": 8}));
         let stages = output["stages"].as_array().unwrap();
         let titles: Vec<&str> = stages.iter().map(|each| each["title"].as_str().unwrap()).collect();
         assert_eq!(titles.first(), Some(&"Foundation"));
         assert_eq!(titles[titles.len() - 2..], ["Projects", "Interview Prep"]);
         let mut last = 1;
         for stage in stages {
-            let (start, end) = (
-                stage["start_week"].as_u64().unwrap(),
-                stage["end_week"].as_u64().unwrap(),
-            );
+            let (start, end) = (stage["start_week"].as_u64().unwrap(), stage["end_week"].as_u64().unwrap());
             assert!(start >= last.max(1) && start <= last + 1 && end >= start, "{stage}");
             last = end;
         }
@@ -402,10 +369,10 @@ mod tests {
     fn a_requested_timeline_is_kept_when_it_fits_and_refused_openly_when_not() {
         let catalog = Catalog::embedded().unwrap();
         let input = |weeks: u32| json!({"targetRole": "Scrum Master", "weeklyHours": 10, "timelineWeeks": weeks});
-        let long = run(&catalog, input(100));
+        let long = run(&catalog, &input(100));
         assert_eq!(long["timeline_weeks"], 100);
         assert_eq!(long["timeline"]["fits"], true);
-        let short = run(&catalog, input(2));
+        let short = run(&catalog, &input(2));
         assert_eq!(short["timeline"]["fits"], false);
         assert_eq!(short["timeline_weeks"], short["timeline"]["needed_weeks"]);
         assert!(!short["timeline"]["deferred_skills"].as_array().unwrap().is_empty());
@@ -414,10 +381,8 @@ mod tests {
     #[test]
     fn weeks_alone_lead_to_the_hours_they_take() {
         let catalog = Catalog::embedded().unwrap();
-        let output = run(
-            &catalog,
-            json!({"role": "Scrum Master", "skills": ["agile", "jira"], "timeline": "6 months"}),
-        );
+        let output =
+            run(&catalog, &json!({"role": "Scrum Master", "skills": ["agile", "jira"], "timeline": "6 months"}));
         assert_eq!(output["timeline"]["requested_weeks"], 26);
         assert_eq!(output["timeline_weeks"], 26);
         assert!(output["timeline"]["weekly_hours"].as_f64().unwrap() < 20.0);
@@ -425,12 +390,7 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_any_unit() {
-        let cases = [
-            (json!(12), 12),
-            (json!("12 weeks"), 12),
-            (json!("3 months"), 13),
-            (json!("1y"), 52),
-        ];
+        let cases = [(json!(12), 12), (json!("12 weeks"), 12), (json!("3 months"), 13), (json!("1y"), 52)];
         for (value, weeks) in cases {
             assert_eq!(weeks_of(&value).map(whole_weeks), Some(weeks), "{value}");
         }
@@ -444,7 +404,7 @@ mod tests {
         proptest!(|(role in roles, a in 1.0_f64..70.0, b in 1.0_f64..70.0, weeks in prop::option::of(1_u32..120))| {
             let weeks_at = |hours: f64| {
                 let input = json!({"role": role, "weeklyHours": hours, "timelineWeeks": weeks});
-                run(&catalog, input)["timeline_weeks"].as_u64().unwrap()
+                run(&catalog, &input)["timeline_weeks"].as_u64().unwrap()
             };
             let (less, more) = (a.min(b), a.max(b));
             prop_assert!(weeks_at(more) <= weeks_at(less));

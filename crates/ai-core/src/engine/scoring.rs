@@ -198,15 +198,8 @@ pub(super) fn score(catalog: &Catalog, question: Option<&Question>, given: &Give
         specificity: specificity(catalog, &given.answer, &text),
         length: length(text.count),
     };
-    let weighted: f64 = Criterion::ALL
-        .into_iter()
-        .map(|criterion| criterion.weight() * criteria.of(criterion))
-        .sum();
-    let total = if relevance > 0.0 && !repetitive {
-        weighted
-    } else {
-        weighted.min(OFF_TOPIC_LIMIT)
-    };
+    let weighted: f64 = Criterion::ALL.into_iter().map(|criterion| criterion.weight() * criteria.of(criterion)).sum();
+    let total = if relevance > 0.0 && !repetitive { weighted } else { weighted.min(OFF_TOPIC_LIMIT) };
     Score {
         total: total.round(),
         comment: comment(&criteria, question, &missing, repetitive),
@@ -257,10 +250,8 @@ impl Text {
 
 /// The points made and the points missed.
 fn points(question: &Question, text: &Text) -> (Vec<String>, Vec<String>) {
-    let (covered, missing): (Vec<_>, Vec<_>) = question
-        .points
-        .iter()
-        .partition(|point| point.keywords.iter().any(|keyword| text.mentions(keyword)));
+    let (covered, missing): (Vec<_>, Vec<_>) =
+        question.points.iter().partition(|point| point.keywords.iter().any(|keyword| text.mentions(keyword)));
     let names = |points: Vec<&super::interview::Point>| points.iter().map(|each| each.point.clone()).collect();
     (names(covered), names(missing))
 }
@@ -268,10 +259,7 @@ fn points(question: &Question, text: &Text) -> (Vec<String>, Vec<String>) {
 /// For a question outside the bank: words of the question taken up, and skills named.
 fn relevance_of_unknown(catalog: &Catalog, given: &Given, text: &Text) -> f64 {
     let asked = normalise(&given.question);
-    let taken_up = asked
-        .split(' ')
-        .filter(|word| word.chars().count() >= 5 && text.mentions(word))
-        .count();
+    let taken_up = asked.split(' ').filter(|word| word.chars().count() >= 5 && text.mentions(word)).count();
     let skills = catalog.skills_in(&given.answer, Context::Prose).len();
     (as_f64(taken_up) * 20.0 + as_f64(skills) * 20.0).min(100.0)
 }
@@ -287,10 +275,7 @@ fn structure(text: &Text) -> f64 {
 }
 
 fn specificity(catalog: &Catalog, answer: &str, text: &Text) -> f64 {
-    let numbers = text
-        .padded
-        .split_whitespace()
-        .filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    let numbers = text.padded.split_whitespace().filter(|word| word.starts_with(|c: char| c.is_ascii_digit()));
     let tools = catalog.skills_in(answer, Context::Prose).len();
     let score = (as_f64(numbers.count()) * 15.0).min(30.0)
         + (as_f64(tools) * 12.0).min(36.0)
@@ -327,9 +312,7 @@ fn comment(criteria: &Criteria, question: Option<&Question>, missing: &[String],
         .into_iter()
         .map(|criterion| (criterion, criteria.of(criterion)))
         .min_by(|a, b| a.1.total_cmp(&b.1));
-    weakest
-        .map(|(criterion, score)| criterion.comment(score).to_owned())
-        .unwrap_or_default()
+    weakest.map(|(criterion, score)| criterion.comment(score).to_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -340,10 +323,7 @@ mod tests {
     use super::*;
 
     fn total(catalog: &Catalog, question: &str, answer: &str) -> Score {
-        let given = Given {
-            question: question.to_owned(),
-            answer: answer.to_owned(),
-        };
+        let given = Given { question: question.to_owned(), answer: answer.to_owned() };
         score(catalog, interview::in_bank(catalog, question), &given)
     }
 
@@ -364,17 +344,9 @@ mod tests {
     #[test]
     fn missing_points_are_named() {
         let catalog = Catalog::embedded().unwrap();
-        let score = total(
-            &catalog,
-            "sql-1",
-            "An inner join keeps only rows that match in both tables.",
-        );
+        let score = total(&catalog, "sql-1", "An inner join keeps only rows that match in both tables.");
         assert_eq!(score.covered_points[0], "inner keeps only matches");
-        assert!(
-            score
-                .missing_points
-                .contains(&"left keeps all of the left side".to_owned())
-        );
+        assert!(score.missing_points.contains(&"left keeps all of the left side".to_owned()));
         assert!(score.comment.contains("left keeps all"), "{}", score.comment);
     }
 

@@ -53,10 +53,7 @@ pub(super) fn answer(catalog: &Catalog, fields: &Fields<'_>) -> serde_json::Resu
     };
     let gap = Gap::between(catalog, fields, &target, &inventory);
     let readiness = gap.readiness(&inventory);
-    let met = gap
-        .requirements
-        .iter()
-        .filter(|each| inventory.satisfies(each.skill, each.level));
+    let met = gap.requirements.iter().filter(|each| inventory.satisfies(each.skill, each.level));
     let output = SkillGap {
         summary: summary(catalog, &target, &gap, readiness),
         target_role: &target.role.title,
@@ -84,13 +81,7 @@ pub(super) fn warnings(target: &Target<'_>, inventory: &Inventory) -> Vec<String
         warnings.push("input.currentSkills is missing: everything the role needs counts as missing".to_owned());
     }
     if !inventory.unrecognised.is_empty() {
-        let names = inventory
-            .unrecognised
-            .iter()
-            .take(5)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
+        let names = inventory.unrecognised.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
         warnings.push(format!("not in the skill catalogue, kept as given: {names}"));
     }
     if inventory.stated().any(|(_, level)| level.is_none()) {
@@ -105,12 +96,8 @@ fn summary(catalog: &Catalog, target: &Target<'_>, gap: &Gap, readiness: f64) ->
     if gap.missing.is_empty() {
         return format!("Everything that {role} ({grade}) asks for is there; keep it in use and show it in projects.");
     }
-    let first: Vec<&str> = gap
-        .missing
-        .iter()
-        .take(NEXT_STEPS)
-        .map(|each| catalog.name(each.requirement.skill))
-        .collect();
+    let first: Vec<&str> =
+        gap.missing.iter().take(NEXT_STEPS).map(|each| catalog.name(each.requirement.skill)).collect();
     format!(
         "{readiness} % of what {role} ({grade}) asks for is there. {} skills are to be learnt or deepened, \
          about {} hours of study; begin with {}.",
@@ -150,10 +137,7 @@ fn view<'a>(catalog: &'a Catalog, target: &Target<'_>, missing: &Missing) -> Gap
         required_proficiency: requirement.level,
         weight: requirement.weight,
         estimated_hours: missing.hours,
-        prerequisites: catalog
-            .prerequisites(requirement.skill)
-            .map(|id| catalog.key(id))
-            .collect(),
+        prerequisites: catalog.prerequisites(requirement.skill).map(|id| catalog.key(id)).collect(),
         alternatives: requirement.alternatives.iter().map(|&id| catalog.key(id)).collect(),
         reason,
     }

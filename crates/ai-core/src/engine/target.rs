@@ -26,15 +26,8 @@ pub(super) const ROLE_FIELDS: &[&str] = &[
     "title",
     "goals",
 ];
-const GRADE_FIELDS: &[&str] = &[
-    "targetgrade",
-    "grade",
-    "seniority",
-    "targetlevel",
-    "experiencelevel",
-    "level",
-    "targetseniority",
-];
+const GRADE_FIELDS: &[&str] =
+    &["targetgrade", "grade", "seniority", "targetlevel", "experiencelevel", "level", "targetseniority"];
 
 /// The role that is taken when nothing names one.
 const GENERAL_ROLE: &str = "professional";
@@ -154,28 +147,19 @@ pub(super) fn from_text<'a>(catalog: &'a Catalog, text: &str) -> Option<Target<'
     let words = words(text);
     let hit = catalog.role_hit(&words);
     let covered = hit.as_ref().map(|(_, hit)| *hit);
-    let context = if words.len() <= TITLE_LENGTH {
-        Context::List
-    } else {
-        Context::Title
-    };
+    let context = if words.len() <= TITLE_LENGTH { Context::List } else { Context::Title };
     let named_skills: Vec<SkillId> = catalog
         .skill_hits(&words, context)
         .into_iter()
         .filter(|skill| covered.is_none_or(|role| !overlap(*skill, role)))
-        .map(|skill| catalog.skill_of(skill))
+        .map(SkillId::from)
         .collect();
     let grade = grade_in(&words, covered).unwrap_or_default();
     let known = hit.map(|(role, _)| role);
     let specific = known.filter(|role| role.key != GENERIC_ENGINEER);
     let by_skill = || named_skills.iter().find_map(|&skill| central_role(catalog, skill));
-    let target = |role, certainty, warning| Target {
-        role,
-        grade,
-        named_skills: named_skills.clone(),
-        certainty,
-        warning,
-    };
+    let target =
+        |role, certainty, warning| Target { role, grade, named_skills: named_skills.clone(), certainty, warning };
     if let Some(role) = specific {
         return Some(target(role, 1.0, None));
     }
@@ -186,11 +170,8 @@ pub(super) fn from_text<'a>(catalog: &'a Catalog, text: &str) -> Option<Target<'
         return Some(target(role, 0.9, None));
     }
     if let Some(role) = similar_role(catalog, &words) {
-        let warning = format!(
-            "the role \"{}\" is not in the catalogue; the nearest by name is {}",
-            shorten(text),
-            role.title
-        );
+        let warning =
+            format!("the role \"{}\" is not in the catalogue; the nearest by name is {}", shorten(text), role.title);
         return Some(target(role, 0.6, Some(warning)));
     }
     let warning = format!(
@@ -207,10 +188,7 @@ fn from_skills<'a>(catalog: &'a Catalog, inventory: &Inventory) -> Option<Target
         Some((role, coverage)) if coverage > 0.0 => (
             role,
             0.5,
-            format!(
-                "input.targetRole is missing: compared with the role nearest to the given skills, {}",
-                role.title
-            ),
+            format!("input.targetRole is missing: compared with the role nearest to the given skills, {}", role.title),
         ),
         _ => (
             catalog.role(GENERAL_ROLE)?,
@@ -218,22 +196,12 @@ fn from_skills<'a>(catalog: &'a Catalog, inventory: &Inventory) -> Option<Target
             "input.targetRole is missing: compared with the skills most professions share".to_owned(),
         ),
     };
-    Some(Target {
-        role,
-        grade: Grade::default(),
-        named_skills: Vec::new(),
-        certainty,
-        warning: Some(warning),
-    })
+    Some(Target { role, grade: Grade::default(), named_skills: Vec::new(), certainty, warning: Some(warning) })
 }
 
 /// Every role with the share (0–1) of its weight that `inventory` covers, best first.
 pub(super) fn rank<'a>(catalog: &'a Catalog, inventory: &Inventory) -> Vec<(&'a Role, f64)> {
-    let mut ranked: Vec<(&Role, f64)> = catalog
-        .roles
-        .iter()
-        .map(|role| (role, coverage(role, inventory)))
-        .collect();
+    let mut ranked: Vec<(&Role, f64)> = catalog.roles.iter().map(|role| (role, coverage(role, inventory))).collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
     ranked
 }
@@ -273,21 +241,14 @@ fn similar_role<'a>(catalog: &'a Catalog, words: &[Word<'_>]) -> Option<&'a Role
     catalog.roles.iter().find(|role| {
         let mut parts = role.phrases.iter().flat_map(|phrase| phrase.split(' '));
         parts.any(|part| {
-            distinctive(part)
-                && words
-                    .iter()
-                    .any(|word| distinctive(&word.lower) && begins_alike(part, &word.lower))
+            distinctive(part) && words.iter().any(|word| distinctive(&word.lower) && begins_alike(part, &word.lower))
         })
     })
 }
 
 fn grade_in(words: &[Word<'_>], role: Option<Hit>) -> Option<Grade> {
     let outside = |at: usize| role.is_none_or(|hit| !(hit.start..hit.start + hit.length).contains(&at));
-    words
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| outside(*at))
-        .find_map(|(_, word)| Grade::from_word(&word.lower))
+    words.iter().enumerate().filter(|(at, _)| outside(*at)).find_map(|(_, word)| Grade::from_word(&word.lower))
 }
 
 fn overlap(a: Hit, b: Hit) -> bool {
@@ -319,12 +280,7 @@ mod tests {
     fn titles_find_their_role_grade_and_skills() {
         let cases = [
             ("Backend Engineer", "backend_engineer", Grade::Middle, vec![]),
-            (
-                "Senior Back-End Developer (Go)",
-                "backend_engineer",
-                Grade::Senior,
-                vec!["go"],
-            ),
+            ("Senior Back-End Developer (Go)", "backend_engineer", Grade::Senior, vec!["go"]),
             ("I want to become a data analyst", "data_analyst", Grade::Middle, vec![]),
             ("jr. React developer", "frontend_engineer", Grade::Junior, vec!["react"]),
             ("Rust Developer", "backend_engineer", Grade::Middle, vec!["rust"]),

@@ -60,11 +60,7 @@ pub(super) fn normalise(text: &str) -> String {
 
 /// `text` as a key: lower case letters and digits joined by `_`, at most 64 characters.
 pub(super) fn slug(text: &str) -> String {
-    let joined = words(text)
-        .iter()
-        .map(|word| word.lower.replace('.', "_"))
-        .collect::<Vec<_>>()
-        .join("_");
+    let joined = words(text).iter().map(|word| word.lower.replace('.', "_")).collect::<Vec<_>>().join("_");
     joined.chars().take(64).collect()
 }
 
@@ -134,11 +130,7 @@ impl Lexicon {
         if let Some(known) = phrases.iter().find(|known| known.tail == tail) {
             return (known.target != target).then_some(known.target);
         }
-        phrases.push(Phrase {
-            tail,
-            target,
-            exact: ambiguous.then(|| phrase.to_owned()),
-        });
+        phrases.push(Phrase { tail, target, exact: ambiguous.then(|| phrase.to_owned()) });
         phrases.sort_by_key(|phrase| std::cmp::Reverse(phrase.tail.len()));
         None
     }
@@ -165,9 +157,7 @@ impl Lexicon {
         let phrases = self.by_first_word.get(first).or_else(|| {
             // `Java17`, `Vue3`: the same name with a version glued on.
             let bare = first.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-            (bare.len() >= 3 && bare.len() < first.len())
-                .then(|| self.by_first_word.get(bare))
-                .flatten()
+            (bare.len() >= 3 && bare.len() < first.len()).then(|| self.by_first_word.get(bare)).flatten()
         })?;
         phrases
             .iter()
@@ -177,11 +167,7 @@ impl Lexicon {
                     && phrase.tail.iter().zip(rest).all(|(a, b)| *a == b.lower)
                     && phrase.fits(&words[start], context)
             })
-            .map(|phrase| Hit {
-                target: phrase.target,
-                start,
-                length: phrase.tail.len() + 1,
-            })
+            .map(|phrase| Hit { target: phrase.target, start, length: phrase.tail.len() + 1 })
     }
 }
 

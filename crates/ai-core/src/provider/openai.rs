@@ -55,9 +55,7 @@ pub struct OpenAi {
 pub fn client() -> anyhow::Result<Client> {
     // Another part of the process may have chosen the provider already; it is the same one.
     rustls::crypto::ring::default_provider().install_default().ok();
-    let builder = Client::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(redirect::Policy::none());
+    let builder = Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(redirect::Policy::none());
     Ok(builder.user_agent("careeros-ai-core").build()?)
 }
 
@@ -72,12 +70,7 @@ impl OpenAi {
             .map_err(|()| anyhow::anyhow!("{} cannot have a path", endpoint.base_url))?
             .pop_if_empty()
             .extend(["chat", "completions"]);
-        Ok(Self {
-            client,
-            url,
-            endpoint,
-            json_mode: AtomicBool::new(true),
-        })
+        Ok(Self { client, url, endpoint, json_mode: AtomicBool::new(true) })
     }
 
     /// Sends the prompt; once more without the response format where the server refuses that.
@@ -132,18 +125,9 @@ impl Provider for OpenAi {
     async fn complete(&self, prompt: &Prompt) -> Result<Completion, CallError> {
         let body = read_body(self.send(prompt, false).await?).await?;
         let answer: WireResponse = serde_json::from_slice(&body).map_err(|_| CallError::Malformed)?;
-        let text = answer
-            .choices
-            .into_iter()
-            .next()
-            .and_then(|choice| choice.message.content);
-        let text = text
-            .filter(|text| !text.trim().is_empty())
-            .ok_or(CallError::Malformed)?;
-        Ok(Completion {
-            text,
-            tokens: answer.usage.map(Tokens::from),
-        })
+        let text = answer.choices.into_iter().next().and_then(|choice| choice.message.content);
+        let text = text.filter(|text| !text.trim().is_empty()).ok_or(CallError::Malformed)?;
+        Ok(Completion { text, tokens: answer.usage.map(Tokens::from) })
     }
 
     async fn stream(&self, prompt: &Prompt) -> Result<Pieces, CallError> {
@@ -194,11 +178,7 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, CallError> {
 }
 
 fn call_error(error: &reqwest::Error) -> CallError {
-    if error.is_timeout() {
-        CallError::Timeout
-    } else {
-        CallError::Connection
-    }
+    if error.is_timeout() { CallError::Timeout } else { CallError::Connection }
 }
 
 /// `Retry-After` (RFC 9110, section 10.2.3) in seconds or as a date, which is compared with the server's own clock; or
@@ -286,10 +266,7 @@ struct WireUsage {
 
 impl From<WireUsage> for Tokens {
     fn from(usage: WireUsage) -> Self {
-        Self {
-            prompt: usage.prompt_tokens,
-            completion: usage.completion_tokens,
-        }
+        Self { prompt: usage.prompt_tokens, completion: usage.completion_tokens }
     }
 }
 
@@ -300,10 +277,7 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
     }
 
     #[test]
@@ -312,14 +286,8 @@ mod tests {
         let cases = [
             (headers(&[("retry-after", "7")]), Some(7000)),
             (headers(&[("retry-after", "7"), ("retry-after-ms", "1500")]), Some(1500)),
-            (
-                headers(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), date]),
-                Some(7000),
-            ),
-            (
-                headers(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]),
-                Some(0),
-            ),
+            (headers(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT"), date]), Some(7000)),
+            (headers(&[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT"), date]), Some(0)),
             (headers(&[("retry-after", "soon")]), None),
             (headers(&[]), None),
         ];
@@ -331,11 +299,7 @@ mod tests {
     #[test]
     fn the_path_is_appended_to_a_base_with_or_without_a_slash() {
         for base in ["http://localhost:1/v1", "http://localhost:1/v1/"] {
-            let endpoint = Endpoint {
-                base_url: base.to_owned(),
-                api_key: None,
-                model: "m".to_owned(),
-            };
+            let endpoint = Endpoint { base_url: base.to_owned(), api_key: None, model: "m".to_owned() };
             let model = OpenAi::new(client().unwrap(), endpoint).unwrap();
             assert_eq!(model.url.as_str(), "http://localhost:1/v1/chat/completions");
         }

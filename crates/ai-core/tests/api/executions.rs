@@ -23,39 +23,20 @@ async fn without_a_model_the_rules_answer_every_flow_from_the_input() {
     let ada = TestUser::student();
     let harness = start(&[&ada]).await;
     let cases = [
-        (
-            "resume_analysis",
-            json!({"resumeText": "Engineer, Acme, 2019 - 2021"}),
-            ["summary", "strengths", "gaps"],
-        ),
+        ("resume_analysis", json!({"resumeText": "Engineer, Acme, 2019 - 2021"}), ["summary", "strengths", "gaps"]),
         (
             "skill_gap_analysis",
             json!({"targetRole": "Backend Engineer", "skills": ["Rust"]}),
             ["current_skills", "missing_skills", "priority_order"],
         ),
-        (
-            "roadmap_generator",
-            json!({"goal": "data analyst"}),
-            ["stages", "timeline_weeks", "recommended_courses"],
-        ),
-        (
-            "interview_simulation",
-            json!({"role": "QA"}),
-            ["questions", "feedback", "score"],
-        ),
-        (
-            "productivity_advisor",
-            json!({}),
-            ["observations", "recommendations", "next_week_plan"],
-        ),
+        ("roadmap_generator", json!({"goal": "data analyst"}), ["stages", "timeline_weeks", "recommended_courses"]),
+        ("interview_simulation", json!({"role": "QA"}), ["questions", "feedback", "score"]),
+        ("productivity_advisor", json!({}), ["observations", "recommendations", "next_week_plan"]),
     ];
     for (flow, input, fields) in cases {
         let answer = harness.execute(&ada, flow, input).await.expect(200);
         assert_eq!(answer.json["status"], "PARTIAL", "{flow}");
-        assert_eq!(
-            (&answer.json["flow_name"], &answer.json["flow_version"]),
-            (&json!(flow), &json!("v1"))
-        );
+        assert_eq!((&answer.json["flow_name"], &answer.json["flow_version"]), (&json!(flow), &json!("v1")));
         let warning = answer.json["warnings"][0].as_str().unwrap();
         assert!(warning.starts_with("no language model is configured"), "{warning}");
         let output = output(&answer);
@@ -63,18 +44,9 @@ async fn without_a_model_the_rules_answer_every_flow_from_the_input() {
             assert!(!output[field].is_null(), "{flow} has {field}");
         }
     }
-    let gap = harness
-        .execute(
-            &ada,
-            "skill_gap_analysis",
-            json!({"role": "Backend", "skills": ["Rust", "SQL"]}),
-        )
-        .await;
+    let gap = harness.execute(&ada, "skill_gap_analysis", json!({"role": "Backend", "skills": ["Rust", "SQL"]})).await;
     let missing = output(&gap)["missing_skills"].to_string();
-    assert!(
-        missing.contains("docker") && !missing.contains("\"rust\"") && !missing.contains("\"sql\""),
-        "{missing}"
-    );
+    assert!(missing.contains("docker") && !missing.contains("\"rust\"") && !missing.contains("\"sql\""), "{missing}");
 }
 
 #[tokio::test]
@@ -84,10 +56,7 @@ async fn an_execution_is_stored_with_its_usage_and_told_in_one_transaction() {
     let harness = start_with(&[&ada], &[&model]).await;
     let input = json!({"targetRole": "Backend Engineer", "skills": ["Rust"]});
     let answer = harness.execute(&ada, "skill_gap_analysis", input).await.expect(200);
-    assert_eq!(
-        (&answer.json["status"], &answer.json["confidence"]),
-        (&json!("SUCCESS"), &json!(0.9))
-    );
+    assert_eq!((&answer.json["status"], &answer.json["confidence"]), (&json!("SUCCESS"), &json!(0.9)));
     assert_eq!(answer.json["warnings"], json!([]));
     let id: Uuid = answer.json["execution_id"].as_str().unwrap().parse().unwrap();
 
@@ -100,17 +69,7 @@ async fn an_execution_is_stored_with_its_usage_and_told_in_one_transaction() {
     .await
     .unwrap();
     let named = "skill_gap_analysis".to_owned();
-    assert_eq!(
-        row,
-        (
-            "SUCCESS".to_owned(),
-            output(&answer),
-            "v1".to_owned(),
-            ada.tenant_id,
-            ada.id,
-            named
-        )
-    );
+    assert_eq!(row, ("SUCCESS".to_owned(), output(&answer), "v1".to_owned(), ada.tenant_id, ada.id, named));
     let usage: (String, i64, i64, Decimal) = sqlx::query_as(
         "select model_name, prompt_tokens, completion_tokens, total_cost_usd from token_usage where execution_id = $1",
     )
@@ -125,20 +84,14 @@ async fn an_execution_is_stored_with_its_usage_and_told_in_one_transaction() {
     let types: Vec<&str> = outbox.iter().map(|(_, _, event)| event.event_type.as_str()).collect();
     assert_eq!(types, ["ModelCallCompleted", "AIFlowExecuted", "SkillGapAnalyzed"]);
     for (_, key, event) in &outbox {
-        assert_eq!(
-            (key, &event.tenant_id),
-            (&ada.id.to_string(), &ada.tenant_id.to_string())
-        );
+        assert_eq!((key, &event.tenant_id), (&ada.id.to_string(), &ada.tenant_id.to_string()));
         assert_eq!(event.payload["execution_id"], json!(id));
     }
     assert_eq!(outbox[0].2.payload["outcome"], "ok");
     assert_eq!(outbox[0].2.payload["cost_usd"], "0.000045");
     let executed = &outbox[1].2.payload;
     assert_eq!(executed["total_cost_usd"], 0.000_045);
-    assert_eq!(
-        (&executed["prompt_tokens"], &executed["status"]),
-        (&json!(100), &json!("SUCCESS"))
-    );
+    assert_eq!((&executed["prompt_tokens"], &executed["status"]), (&json!(100), &json!("SUCCESS")));
     assert_eq!(outbox[2].2.payload["priority_order"], json!(["git", "sql"]));
 }
 
@@ -152,12 +105,7 @@ async fn a_roadmap_is_told_with_its_stages_and_weeks() {
     assert_eq!(event.event_type, "RoadmapDraftGenerated");
     let output = output(&answer);
     assert_eq!(event.payload["timeline_weeks"], output["timeline_weeks"]);
-    let titles: Vec<&Value> = output["stages"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|stage| &stage["title"])
-        .collect();
+    let titles: Vec<&Value> = output["stages"].as_array().unwrap().iter().map(|stage| &stage["title"]).collect();
     assert_eq!(event.payload["stages"], json!(titles));
 }
 
@@ -167,35 +115,16 @@ async fn a_backup_models_answer_is_partial_and_all_calls_are_paid() {
     let primary = ModelServer::start("gpt-4o-mini", [Reply::Text("I would rather not.".to_owned())]).await;
     let backup = ModelServer::start("gpt-4o", [Reply::Text(format!("Sure!\n```json\n{}\n```", gap()))]).await;
     let harness = start_with(&[&ada], &[&primary, &backup]).await;
-    let answer = harness
-        .execute(&ada, "skill_gap_analysis", json!({"role": "QA"}))
-        .await
-        .expect(200);
+    let answer = harness.execute(&ada, "skill_gap_analysis", json!({"role": "QA"})).await.expect(200);
     assert_eq!(answer.json["status"], "PARTIAL");
-    assert!(
-        answer.json["warnings"][0]
-            .as_str()
-            .unwrap()
-            .contains("backup model gpt-4o")
-    );
-    let usage = harness
-        .service
-        .get(&ada.token, &format!("/ai/usage/{}", ada.id))
-        .await
-        .expect(200)
-        .json;
+    assert!(answer.json["warnings"][0].as_str().unwrap().contains("backup model gpt-4o"));
+    let usage = harness.service.get(&ada.token, &format!("/ai/usage/{}", ada.id)).await.expect(200).json;
     // 0.000045 $ for the useless call, 100 × 2.50 $ + 50 × 10 $ per million for the other.
     assert_eq!(
         usage,
         json!({"requests_count": 1, "prompt_tokens": 200, "completion_tokens": 100, "total_cost_usd": 0.000_795})
     );
-    let outcomes: Vec<Value> = harness
-        .db
-        .outbox()
-        .await
-        .iter()
-        .map(|(_, _, e)| e.payload["outcome"].clone())
-        .collect();
+    let outcomes: Vec<Value> = harness.db.outbox().await.iter().map(|(_, _, e)| e.payload["outcome"].clone()).collect();
     assert_eq!(outcomes[..2], [json!("invalid_output"), json!("ok")]);
 }
 
@@ -205,17 +134,9 @@ async fn when_no_model_gives_a_valid_answer_the_rules_do() {
     let half = json!({"current_skills": [], "missing_skills": "many"});
     let model = ModelServer::start("m", [Reply::json(&half)]).await;
     let harness = start_with(&[&ada], &[&model]).await;
-    let answer = harness
-        .execute(&ada, "skill_gap_analysis", json!({"role": "QA"}))
-        .await
-        .expect(200);
+    let answer = harness.execute(&ada, "skill_gap_analysis", json!({"role": "QA"})).await.expect(200);
     assert_eq!(answer.json["status"], "PARTIAL");
-    assert!(
-        answer.json["warnings"][0]
-            .as_str()
-            .unwrap()
-            .starts_with("no language model gave a valid answer")
-    );
+    assert!(answer.json["warnings"][0].as_str().unwrap().starts_with("no language model gave a valid answer"));
     assert!(output(&answer)["missing_skills"].as_array().unwrap().len() > 3);
 }
 
@@ -231,20 +152,11 @@ async fn a_flow_that_nobody_can_carry_out_fails_and_is_stored() {
     .execute(&harness.db.admin)
     .await
     .unwrap();
-    let answer = harness
-        .execute(&ada, "palm_reading", json!({"hand": "left"}))
-        .await
-        .expect(200);
-    assert_eq!(
-        (&answer.json["status"], &answer.json["output_json"]),
-        (&json!("FAILED"), &json!("{}"))
-    );
+    let answer = harness.execute(&ada, "palm_reading", json!({"hand": "left"})).await.expect(200);
+    assert_eq!((&answer.json["status"], &answer.json["output_json"]), (&json!("FAILED"), &json!("{}")));
     assert_eq!(harness.count("ai_outputs where status = 'FAILED'").await, 1);
     let executed = harness.db.outbox().await.pop().unwrap().2;
-    assert_eq!(
-        (executed.event_type.as_str(), &executed.payload["status"]),
-        ("AIFlowExecuted", &json!("FAILED"))
-    );
+    assert_eq!((executed.event_type.as_str(), &executed.payload["status"]), ("AIFlowExecuted", &json!("FAILED")));
 }
 
 #[tokio::test]
@@ -283,28 +195,12 @@ async fn bad_input_is_named_and_executes_nothing() {
         (json!({"flowName": "skill_gap_analysis", "input": []}), "input"),
         (json!({"flowName": "skill_gap_analysis", "input": "{}"}), "input"),
         (json!({"flowName": "resume_analysis", "input": long}), "input"),
-        (
-            json!({"flowName": "skill_gap_analysis", "input": {"targetRole": 7}}),
-            "input.targetRole",
-        ),
-        (
-            json!({"flowName": "skill_gap_analysis", "input": {"skills": [1]}}),
-            "input.skills[0]",
-        ),
-        (
-            json!({"flowName": "skill_gap_analysis", "input": {}, "userId": "42"}),
-            "userId",
-        ),
-        (
-            json!({"flowName": "skill_gap_analysis", "input": {}, "model": "gpt-5"}),
-            "model",
-        ),
+        (json!({"flowName": "skill_gap_analysis", "input": {"targetRole": 7}}), "input.targetRole"),
+        (json!({"flowName": "skill_gap_analysis", "input": {"skills": [1]}}), "input.skills[0]"),
+        (json!({"flowName": "skill_gap_analysis", "input": {}, "userId": "42"}), "userId"),
+        (json!({"flowName": "skill_gap_analysis", "input": {}, "model": "gpt-5"}), "model"),
     ] {
-        let answer = harness
-            .service
-            .post(&ada.token, "/ai/flows/execute", body)
-            .await
-            .expect(400);
+        let answer = harness.service.post(&ada.token, "/ai/flows/execute", body).await.expect(400);
         assert_eq!(answer.fields(), [field], "{}", answer.text);
     }
     assert_eq!((harness.billing.asked(), harness.count("ai_outputs").await), (0, 0));
@@ -315,14 +211,8 @@ async fn text_with_nul_characters_is_analysed_and_stored() {
     let ada = TestUser::student();
     let harness = start(&[&ada]).await;
     let cv = "Reduced\u{0} cost by 30 % at Acme, 2019 - 2021";
-    let answer = harness
-        .execute(&ada, "resume_analysis", json!({ "resumeText": cv }))
-        .await
-        .expect(200);
-    assert_eq!(
-        output(&answer)["achievements"][0],
-        "Reduced cost by 30 % at Acme, 2019 - 2021"
-    );
+    let answer = harness.execute(&ada, "resume_analysis", json!({ "resumeText": cv })).await.expect(200);
+    assert_eq!(output(&answer)["achievements"][0], "Reduced cost by 30 % at Acme, 2019 - 2021");
 }
 
 #[tokio::test]
@@ -332,31 +222,12 @@ async fn a_retry_with_the_same_key_gets_the_first_answer() {
     let harness = start_with(&[&ada], &[&model]).await;
     let path = "/ai/flows/execute";
     let body = json!({"flowName": "skill_gap_analysis", "input": {"role": "QA"}});
-    let first = harness
-        .service
-        .post_once(&ada.token, path, "k1", body.clone())
-        .await
-        .expect(200);
-    let again = harness
-        .service
-        .post_once(&ada.token, path, "k1", body)
-        .await
-        .expect(200);
+    let first = harness.service.post_once(&ada.token, path, "k1", body.clone()).await.expect(200);
+    let again = harness.service.post_once(&ada.token, path, "k1", body).await.expect(200);
     assert_eq!(first.json, again.json);
-    assert_eq!(
-        (
-            model.calls().len(),
-            harness.billing.asked(),
-            harness.count("token_usage").await
-        ),
-        (1, 1, 1)
-    );
+    assert_eq!((model.calls().len(), harness.billing.asked(), harness.count("token_usage").await), (1, 1, 1));
     let other = json!({"flowName": "skill_gap_analysis", "input": {"role": "HR"}});
-    harness
-        .service
-        .post_once(&ada.token, path, "k1", other)
-        .await
-        .expect(422);
+    harness.service.post_once(&ada.token, path, "k1", other).await.expect(422);
 }
 
 #[tokio::test]
@@ -370,17 +241,12 @@ async fn an_execution_whose_client_leaves_is_recorded_all_the_same() {
         input_json: "{}".to_owned(),
         ..ExecuteFlowRequest::default()
     });
-    request
-        .metadata_mut()
-        .insert("authorization", format!("Bearer {}", ada.token).parse().unwrap());
+    request.metadata_mut().insert("authorization", format!("Bearer {}", ada.token).parse().unwrap());
     tokio::select! {
         answer = client.execute_flow(request) => panic!("answered by a model that hangs: {answer:?}"),
         () = testing::eventually("the model is asked", async || !model.calls().is_empty()) => {}
     }
-    testing::eventually("the execution is stored", async || {
-        harness.count("token_usage").await == 1
-    })
-    .await;
+    testing::eventually("the execution is stored", async || harness.count("token_usage").await == 1).await;
 }
 
 #[tokio::test]
@@ -388,40 +254,33 @@ async fn what_a_cv_says_is_never_logged() {
     let ada = TestUser::student();
     let model = ModelServer::start(
         "m",
-        [
-            Reply::Status(500, None),
-            Reply::Text("about MARKER".to_owned()),
-            Reply::Status(400, None),
-        ],
+        [Reply::Status(500, None), Reply::Text("about MARKER".to_owned()), Reply::Status(400, None)],
     )
     .await;
     let harness = start_with(&[&ada], &[&model]).await;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(move || writer.clone());
-    let guard = tracing::subscriber::set_default(subscriber.finish());
+    let log = Log::install();
     let cv = json!({"resumeText": "MARKER, Engineer, 2019 - 2021"});
     harness.execute(&ada, "resume_analysis", cv).await.expect(200);
-    harness
-        .execute(&ada, "resume_analysis", json!({"targetRole": ["MARKER"]}))
-        .await
-        .expect(400);
-    drop(guard);
+    harness.execute(&ada, "resume_analysis", json!({"targetRole": ["MARKER"]})).await.expect(400);
     let log = log.text();
-    assert!(
-        log.contains("executed a flow") && log.contains("a call to a model failed"),
-        "{log}"
-    );
+    assert!(log.contains("executed a flow") && log.contains("a call to a model failed"), "{log}");
     assert!(!log.contains("MARKER"), "{log}");
 }
 
-/// Log lines in memory.
+/// All log lines of this process from now on.
 #[derive(Clone, Default)]
 struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
 impl Log {
+    fn install() -> Self {
+        let log = Self::default();
+        let writer = log.clone();
+        // For all threads: a subscriber of one thread may miss what another thread has been the first to log.
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_ansi(false);
+        subscriber.with_writer(move || writer.clone()).init();
+        log
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }

@@ -25,15 +25,9 @@ async fn the_token_decides_for_whom_a_flow_runs() {
 
     post(&admin.token, ada.id, tenant).await.expect(200);
     let body = json!({"flowName": "productivity_advisor", "input": {}});
-    harness
-        .service
-        .post(&ada.token, "/ai/flows/execute", body)
-        .await
-        .expect(200);
-    let owners: Vec<(Uuid, Uuid)> = sqlx::query_as("select user_id, tenant_id from ai_outputs")
-        .fetch_all(&harness.db.admin)
-        .await
-        .unwrap();
+    harness.service.post(&ada.token, "/ai/flows/execute", body).await.expect(200);
+    let owners: Vec<(Uuid, Uuid)> =
+        sqlx::query_as("select user_id, tenant_id from ai_outputs").fetch_all(&harness.db.admin).await.unwrap();
     assert_eq!(owners, [(ada.id, tenant), (ada.id, tenant)]);
 }
 
@@ -48,11 +42,7 @@ async fn chat_and_usage_obey_the_same_rules() {
     for path in ["/ai/chat", "/ai/chat/stream"] {
         harness.service.post("", path, body.clone()).await.expect(401);
         harness.service.post(&bob.token, path, body.clone()).await.expect(403);
-        harness
-            .service
-            .post(&stranger.token, path, body.clone())
-            .await
-            .expect(403);
+        harness.service.post(&stranger.token, path, body.clone()).await.expect(403);
     }
     let usage = format!("/ai/usage/{}", ada.id);
     harness.service.get("", &usage).await.expect(401);
@@ -67,10 +57,7 @@ async fn chat_and_usage_obey_the_same_rules() {
 async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     let ada = TestUser::student();
     let harness = start(&[&ada]).await;
-    harness
-        .execute(&ada, "productivity_advisor", json!({}))
-        .await
-        .expect(200);
+    harness.execute(&ada, "productivity_advisor", json!({})).await.expect(200);
     for table in ["ai_conversations", "ai_outputs", "token_usage"] {
         let count = || sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("select count(*) from {table}")));
         let mut own = harness.db.begin(ada.tenant_id).await.unwrap();

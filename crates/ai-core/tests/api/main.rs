@@ -1,5 +1,8 @@
 //! The AI core as its clients see it, on a real PostgreSQL, with real HTTP servers in the place of models.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+#![expect(clippy::disallowed_methods, reason = "tests make ids of things that exist nowhere")]
+
 mod chat;
 mod executions;
 mod flows;
@@ -57,15 +60,9 @@ async fn start_with(users: &[&TestUser], models: &[&ModelServer]) -> Harness {
 }
 
 fn serve(db: &TestDb, users: &[&TestUser], models: Vec<Endpoint>, billing: Transport) -> TestService {
-    let limits = Limits {
-        call: Duration::from_millis(400),
-        deadline: Duration::from_secs(3),
-    };
+    let limits = Limits { call: Duration::from_millis(400), deadline: Duration::from_secs(3) };
     let core = Core::new((**db).clone(), models, Entitlement::new(billing), limits).unwrap();
-    let app = App {
-        core: Arc::new(core),
-        directory: testing::directory(users),
-    };
+    let app = App { core: Arc::new(core), directory: testing::directory(users) };
     TestService::new(&testing::clock(), app.routes(), careeros_rest::ai::routes)
 }
 
@@ -122,10 +119,7 @@ impl SubscriptionBillingService for Billing {
         assert!(context.idempotency_key.is_none(), "the question is not the execution");
         self.asked.fetch_add(1, Ordering::Relaxed);
         let refusal = self.refusal.lock().unwrap().clone();
-        Ok(Response::new(CheckEntitlementResponse {
-            allowed: refusal.is_none(),
-            reason: refusal.unwrap_or_default(),
-        }))
+        Ok(Response::new(CheckEntitlementResponse { allowed: refusal.is_none(), reason: refusal.unwrap_or_default() }))
     }
 
     async fn get_active_subscription(

@@ -58,40 +58,22 @@ struct Script {
 impl ModelServer {
     /// A server of `model` that gives `replies` in order, and 500 afterwards.
     pub(crate) async fn start(model: &'static str, replies: impl IntoIterator<Item = Reply>) -> Self {
-        let script = Arc::new(Script {
-            replies: Mutex::new(replies.into_iter().collect()),
-            calls: Mutex::default(),
-        });
-        let router = Router::new()
-            .route("/v1/chat/completions", post(answer))
-            .with_state(Arc::clone(&script));
+        let script = Arc::new(Script { replies: Mutex::new(replies.into_iter().collect()), calls: Mutex::default() });
+        let router = Router::new().route("/v1/chat/completions", post(answer)).with_state(Arc::clone(&script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }).abort_handle();
-        Self {
-            base_url,
-            model,
-            script,
-            task,
-        }
+        Self { base_url, model, script, task }
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            base_url: self.base_url.clone(),
-            api_key: Some("a-key".into()),
-            model: self.model.to_owned(),
-        }
+        Endpoint { base_url: self.base_url.clone(), api_key: Some("a-key".into()), model: self.model.to_owned() }
     }
 
     /// Stops answering; the port is closed.
     pub(crate) async fn stop(&self) {
         self.task.abort();
-        let address = self
-            .base_url
-            .trim_start_matches("http://")
-            .trim_end_matches("/v1")
-            .to_owned();
+        let address = self.base_url.trim_start_matches("http://").trim_end_matches("/v1").to_owned();
         let refused = async || tokio::net::TcpStream::connect(&address).await.is_err();
         careeros_shared::testing::eventually("the port is closed", refused).await;
     }
@@ -109,12 +91,7 @@ impl Drop for ModelServer {
 }
 
 async fn answer(State(script): State<Arc<Script>>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    let reply = script
-        .replies
-        .lock()
-        .unwrap()
-        .pop_front()
-        .unwrap_or(Reply::Status(500, None));
+    let reply = script.replies.lock().unwrap().pop_front().unwrap_or(Reply::Status(500, None));
     script.calls.lock().unwrap().push((headers, body.clone()));
     match reply {
         Reply::Text(text) => completion(&text),
@@ -148,12 +125,7 @@ fn completion(text: &str) -> Response {
 fn stream(pieces: &[&'static str], ends: bool) -> Response {
     let mut events: Vec<String> = pieces
         .iter()
-        .map(|piece| {
-            format!(
-                "data: {}\n\n",
-                json!({"choices": [{"index": 0, "delta": {"content": piece}}]})
-            )
-        })
+        .map(|piece| format!("data: {}\n\n", json!({"choices": [{"index": 0, "delta": {"content": piece}}]})))
         .collect();
     if ends {
         let usage = json!({"choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 50}});
