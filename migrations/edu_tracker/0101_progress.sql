@@ -1,3 +1,5 @@
+-- Rows that most events change leave room on their pages (fillfactor), so that an update need not touch the indexes.
+
 -- Whoever has learned something or set a time zone. Everything of a learner is written under this row's lock.
 create table learners (
     user_id uuid not null constraint learners_pkey primary key,
@@ -8,7 +10,7 @@ create table learners (
     timezone_event_id uuid,
     -- The local days with activity, merged into runs: a streak is one of them.
     active_days datemultirange not null default '{}'
-);
+) with (fillfactor = 80);
 
 -- What learners did, by instant: what the days are computed from again when a time zone changes.
 create table progress_logs (
@@ -29,15 +31,16 @@ create index progress_logs_user_id_idx on progress_logs (user_id, recorded_at);
 create index progress_logs_taught_idx on progress_logs (coalesce(lesson_id, course_id))
     where metric_key in ('lesson_minutes', 'course_completed');
 
--- Sums per day in the learner's time zone.
-create table activity_days (
-    user_id uuid not null constraint activity_days_user_id_fkey references learners (user_id),
-    day date not null,
+-- Sums per ISO week of the learner's time zone.
+create table activity_weeks (
+    user_id uuid not null constraint activity_weeks_user_id_fkey references learners (user_id),
+    monday date not null,
     tenant_id uuid not null,
-    minutes bigint not null constraint activity_days_minutes_check check (minutes >= 0),
-    milestones integer not null constraint activity_days_milestones_check check (milestones >= 0),
-    constraint activity_days_pkey primary key (user_id, day)
-);
+    -- Of completed lessons.
+    minutes bigint not null constraint activity_weeks_minutes_check check (minutes >= 0),
+    milestones integer not null constraint activity_weeks_milestones_check check (milestones >= 0),
+    constraint activity_weeks_pkey primary key (user_id, monday)
+) with (fillfactor = 80);
 
 -- What each published lesson teaches: of the highest version of its course that lists it.
 create table lesson_skills (
@@ -66,7 +69,7 @@ create table skill_days (
     incorrect integer not null constraint skill_days_incorrect_check check (incorrect >= 0),
     correct integer not null constraint skill_days_correct_check check (correct >= 0),
     constraint skill_days_pkey primary key (user_id, skill_key, day)
-);
+) with (fillfactor = 80);
 
 create table mastery_scores (
     id uuid not null constraint mastery_scores_pkey primary key,
@@ -75,8 +78,11 @@ create table mastery_scores (
     skill_key text not null,
     score numeric(5, 2) not null constraint mastery_scores_score_check check (score between 0 and 100),
     computed_at timestamptz not null,
+    -- Where the computation goes on: the last day with evidence, and the probability after all days before it.
+    last_day date not null,
+    settled double precision not null constraint mastery_scores_settled_check check (settled between 0 and 1),
     constraint mastery_scores_user_id_skill_key_key unique (user_id, skill_key)
-);
+) with (fillfactor = 80);
 
 -- As of the learner's last event, for reports; the API computes as of the request.
 create table productivity_metrics (
@@ -90,7 +96,7 @@ create table productivity_metrics (
         constraint productivity_metrics_productivity_score_check check (productivity_score between 0 and 100),
     prediction_json jsonb not null,
     computed_at timestamptz not null
-);
+) with (fillfactor = 80);
 
 alter table learners enable row level security;
 alter table learners force row level security;
@@ -98,9 +104,9 @@ create policy learners_tenant on learners using (app_sees(tenant_id));
 alter table progress_logs enable row level security;
 alter table progress_logs force row level security;
 create policy progress_logs_tenant on progress_logs using (app_sees(tenant_id));
-alter table activity_days enable row level security;
-alter table activity_days force row level security;
-create policy activity_days_tenant on activity_days using (app_sees(tenant_id));
+alter table activity_weeks enable row level security;
+alter table activity_weeks force row level security;
+create policy activity_weeks_tenant on activity_weeks using (app_sees(tenant_id));
 alter table lesson_skills enable row level security;
 alter table lesson_skills force row level security;
 create policy lesson_skills_tenant on lesson_skills using (app_sees(tenant_id));

@@ -76,12 +76,9 @@ impl Deed {
     /// The course and the lesson that it is part of.
     pub fn place(&self) -> (Option<Uuid>, Option<Uuid>) {
         match self {
-            Self::Lesson {
-                course_id, lesson_id, ..
+            Self::Lesson { course_id, lesson_id, .. } | Self::Quiz { course_id, lesson_id, .. } => {
+                (Some(*course_id), Some(*lesson_id))
             }
-            | Self::Quiz {
-                course_id, lesson_id, ..
-            } => (Some(*course_id), Some(*lesson_id)),
             Self::Course { course_id } => (Some(*course_id), None),
             Self::Milestone => (None, None),
         }

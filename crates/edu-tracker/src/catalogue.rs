@@ -67,11 +67,7 @@ impl Catalogue {
     /// The skills that a lesson teaches; none while its course is not known.
     pub fn lesson(&self, course_id: Uuid, lesson_id: Uuid) -> BTreeSet<&str> {
         let taught = self.courses.get(&course_id).and_then(|lessons| lessons.get(&lesson_id));
-        taught
-            .into_iter()
-            .flat_map(|taught| &taught.skills)
-            .map(String::as_str)
-            .collect()
+        taught.into_iter().flat_map(|taught| &taught.skills).map(String::as_str).collect()
     }
 
     /// The skills that a course teaches.
@@ -92,11 +88,7 @@ impl Catalogue {
                 // Listed twice by one publication.
                 Some(known) if known.rank == rank => known.skills.extend(skills),
                 _ => {
-                    let taught = Taught {
-                        tenant_id: publication.tenant_id,
-                        rank,
-                        skills: skills.collect(),
-                    };
+                    let taught = Taught { tenant_id: publication.tenant_id, rank, skills: skills.collect() };
                     course.insert(lesson.lesson_id, taught);
                 }
             }
@@ -110,21 +102,12 @@ impl Catalogue {
             let mut compare = |lesson_id, old: BTreeSet<&str>, new: BTreeSet<&str>| {
                 for skill_key in old.symmetric_difference(&new) {
                     let (skill_key, now) = ((*skill_key).to_owned(), new.contains(skill_key));
-                    changes.push(Retaught {
-                        course_id: *course_id,
-                        lesson_id,
-                        skill_key,
-                        now,
-                    });
+                    changes.push(Retaught { course_id: *course_id, lesson_id, skill_key, now });
                 }
             };
             compare(None, before.course(*course_id), self.course(*course_id));
             for lesson_id in lessons.keys() {
-                compare(
-                    Some(*lesson_id),
-                    before.lesson(*course_id, *lesson_id),
-                    self.lesson(*course_id, *lesson_id),
-                );
+                compare(Some(*lesson_id), before.lesson(*course_id, *lesson_id), self.lesson(*course_id, *lesson_id));
             }
         }
         changes.sort();
@@ -152,13 +135,9 @@ pub async fn publish(
         return Ok((Catalogue::default(), Vec::new()));
     }
     if publications.is_empty() {
-        sqlx::query!("select pg_advisory_xact_lock_shared($1)", LOCK)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!("select pg_advisory_xact_lock_shared($1)", LOCK).execute(&mut **tx).await?;
     } else {
-        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut **tx).await?;
     }
     let before = load(tx, &course_ids.into_iter().collect::<Vec<_>>()).await?;
     let mut catalogue = before.clone();
@@ -181,16 +160,8 @@ async fn load(tx: &mut Tx, course_ids: &[Uuid]) -> Result<Catalogue> {
     let mut catalogue = Catalogue::default();
     for row in rows {
         let rank = (row.version, row.published_at, row.source_event_id);
-        let taught = Taught {
-            tenant_id: row.tenant_id,
-            rank,
-            skills: row.skill_keys.into_iter().collect(),
-        };
-        catalogue
-            .courses
-            .entry(row.course_id)
-            .or_default()
-            .insert(row.lesson_id, taught);
+        let taught = Taught { tenant_id: row.tenant_id, rank, skills: row.skill_keys.into_iter().collect() };
+        catalogue.courses.entry(row.course_id).or_default().insert(row.lesson_id, taught);
     }
     Ok(catalogue)
 }

@@ -1,8 +1,8 @@
-//! Days: activity summed per day in the learner's time zone, and what follows from the days: streak and week.
+//! Days and weeks: activity by the calendar of the learner's time zone, and what follows from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use careeros_shared::{Result, db::Tx, directory::Subject};
+use careeros_shared::{Result, db::Tx};
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
 use uuid::Uuid;
@@ -12,11 +12,11 @@ use crate::{
     learners::Learner,
 };
 
-/// What a learner did on one local day; there was activity, even where both sums are 0.
+/// What a learner did in one ISO 8601 week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Day {
-    /// The local day.
-    pub day: NaiveDate,
+pub struct Week {
+    /// The local day that the week begins on.
+    pub monday: NaiveDate,
     /// Minutes of completed lessons.
     pub minutes: i64,
     /// Milestones reached.
@@ -37,68 +37,71 @@ pub fn local_day(at: DateTime<Utc>, zone: Tz) -> NaiveDate {
     at.with_timezone(&zone).date_naive()
 }
 
+/// The Monday of the ISO 8601 week that `day` is in.
+pub fn monday(day: NaiveDate) -> NaiveDate {
+    let past = day.weekday().days_since(Weekday::Mon).into();
+    day.checked_sub_days(Days::new(past)).unwrap_or(day)
+}
+
 /// The streak on the day `today`: how many consecutive days with activity end today or yesterday.
 ///
 /// A streak is lost once a whole day has passed without activity. Days after `today` do not count yet.
 pub fn streak(runs: &[Run], today: NaiveDate) -> i32 {
     let yesterday = today.pred_opt().unwrap_or(today);
     let current = runs.iter().find(|run| run.first <= today && run.last >= yesterday);
-    let days = current.map_or(0, |run| {
-        run.last.min(today).signed_duration_since(run.first).num_days() + 1
-    });
+    let days = current.map_or(0, |run| run.last.min(today).signed_duration_since(run.first).num_days() + 1);
     i32::try_from(days).unwrap_or(i32::MAX)
 }
 
-/// Minutes of completed lessons in the ISO 8601 week (Monday to Sunday) that `today` is in, up to `today`.
-pub fn minutes_of_week(days: &[Day], today: NaiveDate) -> i32 {
-    let past = today.weekday().days_since(Weekday::Mon).into();
-    let monday = today.checked_sub_days(Days::new(past)).unwrap_or(today);
-    minutes_between(days, monday, today)
+/// Minutes and milestones of the `count` ISO weeks up to and including the one that `today` is in.
+pub fn recent(weeks: &[Week], today: NaiveDate, count: u8) -> (i32, i32) {
+    let last = monday(today);
+    let first = last.checked_sub_days(Days::new(7 * u64::from(count.saturating_sub(1)))).unwrap_or(last);
+    let recent = || weeks.iter().filter(|week| (first..=last).contains(&week.monday));
+    let minutes = recent().map(|week| week.minutes).sum::<i64>();
+    let milestones = recent().map(|week| i64::from(week.milestones)).sum::<i64>();
+    (i32::try_from(minutes).unwrap_or(i32::MAX), i32::try_from(milestones).unwrap_or(i32::MAX))
 }
 
-/// Minutes of completed lessons from `first` to `last`, both included.
-pub fn minutes_between(days: &[Day], first: NaiveDate, last: NaiveDate) -> i32 {
-    let minutes = days
-        .iter()
-        .filter(|day| (first..=last).contains(&day.day))
-        .map(|day| day.minutes)
-        .sum::<i64>();
-    i32::try_from(minutes).unwrap_or(i32::MAX)
+/// Activity that is added to days and weeks.
+#[derive(Debug, Default)]
+struct Added {
+    days: BTreeSet<(Uuid, NaiveDate)>,
+    /// By user and Monday: the tenant, minutes and milestones.
+    weeks: BTreeMap<(Uuid, NaiveDate), (Uuid, i64, i32)>,
 }
 
-/// What is added to a day.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    minutes: i64,
-    milestones: i32,
+impl Added {
+    fn add(&mut self, learner: &Learner, at: DateTime<Utc>, minutes: i64, milestones: i32) {
+        let day = local_day(at, learner.zone);
+        let (user_id, tenant_id) = (learner.subject.user_id, learner.subject.tenant_id);
+        self.days.insert((user_id, day));
+        let week = self.weeks.entry((user_id, monday(day))).or_insert((tenant_id, 0, 0));
+        week.1 += minutes;
+        week.2 += milestones;
+    }
 }
 
-/// Sums by user and local day.
-type Added = BTreeMap<(Uuid, NaiveDate), Sums>;
-
-/// Adds `activities` to the days of `learners`.
+/// Adds `activities` to the days and weeks of `learners`.
 ///
 /// # Errors
 /// 503 where the database is away.
 pub async fn add(tx: &mut Tx, learners: &BTreeMap<Uuid, Learner>, activities: &[&Activity]) -> Result<()> {
-    let mut added = Added::new();
+    let mut added = Added::default();
     for activity in activities {
         let Some(learner) = learners.get(&activity.user_id) else {
             continue;
         };
-        let sums = added
-            .entry((activity.user_id, local_day(activity.at, learner.zone)))
-            .or_default();
         match activity.deed {
-            Deed::Lesson { minutes, .. } => sums.minutes += i64::from(minutes),
-            Deed::Milestone => sums.milestones += 1,
-            Deed::Quiz { .. } | Deed::Course { .. } => {}
+            Deed::Lesson { minutes, .. } => added.add(learner, activity.at, minutes.into(), 0),
+            Deed::Milestone => added.add(learner, activity.at, 0, 1),
+            Deed::Quiz { .. } | Deed::Course { .. } => added.add(learner, activity.at, 0, 0),
         }
     }
-    insert(tx, learners, &added).await
+    insert(tx, added).await
 }
 
-/// Makes the days of the learners `moved` anew from the log, after their time zone has changed.
+/// Makes days and weeks of the learners `moved` anew from the log, after their time zone has changed.
 ///
 /// # Errors
 /// 503 where the database is away.
@@ -107,15 +110,10 @@ pub async fn rebuild(tx: &mut Tx, learners: &BTreeMap<Uuid, Learner>, moved: &BT
         return Ok(());
     }
     let user_ids: Vec<_> = moved.iter().copied().collect();
-    sqlx::query!("delete from activity_days where user_id = any($1)", &user_ids)
+    sqlx::query!("delete from activity_weeks where user_id = any($1)", &user_ids).execute(&mut **tx).await?;
+    sqlx::query!("update learners set active_days = '{}' where user_id = any($1)", &user_ids)
         .execute(&mut **tx)
         .await?;
-    sqlx::query!(
-        "update learners set active_days = '{}' where user_id = any($1)",
-        &user_ids
-    )
-    .execute(&mut **tx)
-    .await?;
     let logged = sqlx::query!(
         r#"select user_id, recorded_at, metric_key, metric_value::float8::bigint as "value!"
            from progress_logs where user_id = any($1)"#,
@@ -123,49 +121,41 @@ pub async fn rebuild(tx: &mut Tx, learners: &BTreeMap<Uuid, Learner>, moved: &BT
     )
     .fetch_all(&mut **tx)
     .await?;
-    let mut added = Added::new();
+    let mut added = Added::default();
     for row in logged {
         let Some(learner) = learners.get(&row.user_id) else {
             continue;
         };
-        let sums = added
-            .entry((row.user_id, local_day(row.recorded_at, learner.zone)))
-            .or_default();
         match row.metric_key.as_str() {
-            LESSON_MINUTES => sums.minutes += row.value,
-            MILESTONE_COMPLETED => sums.milestones += 1,
-            _ => {}
+            LESSON_MINUTES => added.add(learner, row.recorded_at, row.value, 0),
+            MILESTONE_COMPLETED => added.add(learner, row.recorded_at, 0, 1),
+            _ => added.add(learner, row.recorded_at, 0, 0),
         }
     }
-    insert(tx, learners, &added).await
+    insert(tx, added).await
 }
 
-async fn insert(tx: &mut Tx, learners: &BTreeMap<Uuid, Learner>, added: &Added) -> Result<()> {
-    if added.is_empty() {
+async fn insert(tx: &mut Tx, added: Added) -> Result<()> {
+    if added.days.is_empty() {
         return Ok(());
     }
-    let subject = |user_id: &Uuid| learners.get(user_id).map(|learner| learner.subject);
-    let rows: Vec<(Subject, NaiveDate, Sums)> = added
-        .iter()
-        .filter_map(|((user_id, day), sums)| Some((subject(user_id)?, *day, *sums)))
-        .collect();
-    let user_ids: Vec<_> = rows.iter().map(|(subject, ..)| subject.user_id).collect();
-    let days: Vec<_> = rows.iter().map(|(_, day, _)| *day).collect();
+    let (weeks, sums): (Vec<_>, Vec<_>) = added.weeks.into_iter().unzip();
     sqlx::query!(
-        "insert into activity_days as d (user_id, day, tenant_id, minutes, milestones)
-         select user_id, day, tenant_id, minutes, milestones
+        "insert into activity_weeks as w (user_id, monday, tenant_id, minutes, milestones)
+         select user_id, monday, tenant_id, minutes, milestones
          from unnest($1::uuid[], $2::date[], $3::uuid[], $4::bigint[], $5::integer[])
-             as n(user_id, day, tenant_id, minutes, milestones)
-         on conflict on constraint activity_days_pkey do update
-         set minutes = d.minutes + excluded.minutes, milestones = d.milestones + excluded.milestones",
-        &user_ids,
-        &days,
-        &rows.iter().map(|(subject, ..)| subject.tenant_id).collect::<Vec<_>>(),
-        &rows.iter().map(|(.., sums)| sums.minutes).collect::<Vec<_>>(),
-        &rows.iter().map(|(.., sums)| sums.milestones).collect::<Vec<_>>(),
+             as n(user_id, monday, tenant_id, minutes, milestones)
+         on conflict on constraint activity_weeks_pkey do update
+         set minutes = w.minutes + excluded.minutes, milestones = w.milestones + excluded.milestones",
+        &weeks.iter().map(|(user_id, _)| *user_id).collect::<Vec<_>>(),
+        &weeks.iter().map(|(_, monday)| *monday).collect::<Vec<_>>(),
+        &sums.iter().map(|(tenant_id, ..)| *tenant_id).collect::<Vec<_>>(),
+        &sums.iter().map(|(_, minutes, _)| *minutes).collect::<Vec<_>>(),
+        &sums.iter().map(|(.., milestones)| *milestones).collect::<Vec<_>>(),
     )
     .execute(&mut **tx)
     .await?;
+    let (user_ids, days): (Vec<_>, Vec<_>) = added.days.into_iter().unzip();
     sqlx::query!(
         "update learners l set active_days = l.active_days + n.days
          from (select user_id, range_agg(daterange(day, day + 1)) as days
@@ -194,10 +184,7 @@ mod tests {
     }
 
     fn run(first: &str, last: &str) -> Run {
-        Run {
-            first: day(first),
-            last: day(last),
-        }
+        Run { first: day(first), last: day(last) }
     }
 
     #[test]
@@ -223,40 +210,31 @@ mod tests {
     }
 
     #[test]
-    fn a_week_begins_on_the_learners_monday_also_across_the_year() {
-        let on = |text: &str, minutes| Day {
-            day: day(text),
-            minutes,
-            milestones: 0,
-        };
-        // 2025-12-29 is the Monday of ISO week 1 of 2026.
-        let days = [
-            on("2025-12-28", 1),
-            on("2025-12-29", 2),
-            on("2026-01-01", 4),
-            on("2026-01-04", 8),
-            on("2026-01-05", 16),
-        ];
-        for (today, minutes) in [
-            ("2025-12-28", 1),
-            ("2025-12-29", 2),
-            ("2026-01-01", 6),
-            ("2026-01-04", 14),
-            ("2026-01-05", 16),
-            ("2026-01-12", 0),
-        ] {
-            assert_eq!(minutes_of_week(&days, day(today)), minutes, "{today}");
+    fn a_week_begins_on_monday_also_across_the_year() {
+        // ISO week 1 of 2026 begins in 2025; 2020 has 53 weeks, and the last one ends in 2021.
+        for (from, to) in [("2025-12-29", "2026-01-04"), ("2026-01-05", "2026-01-11"), ("2020-12-28", "2021-01-03")] {
+            for date in day(from).iter_days().take(7) {
+                assert_eq!(monday(date), day(from), "{date}");
+            }
+            assert_eq!(monday(day(to)), day(from));
         }
     }
 
     #[test]
+    fn recent_weeks_end_with_the_current_one() {
+        let week = |monday: &str, minutes, milestones| Week { monday: day(monday), minutes, milestones };
+        let weeks =
+            [week("2025-12-15", 1, 1), week("2025-12-29", 2, 0), week("2026-01-05", 4, 2), week("2026-01-12", 8, 4)];
+        assert_eq!(recent(&weeks, day("2026-01-04"), 1), (2, 0));
+        assert_eq!(recent(&weeks, day("2026-01-05"), 1), (4, 2));
+        assert_eq!(recent(&weeks, day("2026-01-11"), 4), (7, 3));
+        assert_eq!(recent(&weeks, day("2026-01-19"), 1), (0, 0));
+    }
+
+    #[test]
     fn a_sum_beyond_the_wires_range_is_the_largest_value() {
-        let days = [Day {
-            day: day("2026-01-05"),
-            minutes: i64::from(u32::MAX),
-            milestones: 0,
-        }];
-        assert_eq!(minutes_of_week(&days, day("2026-01-05")), i32::MAX);
+        let weeks = [Week { monday: day("2026-01-05"), minutes: i64::from(u32::MAX), milestones: 0 }];
+        assert_eq!(recent(&weeks, day("2026-01-05"), 1), (i32::MAX, 0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use careeros_shared::{Result, db::Tx};
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 use uuid::Uuid;
 
 use crate::{
@@ -24,8 +24,25 @@ pub struct Evidence {
     pub correct: i32,
 }
 
-/// Users' skills whose evidence has changed.
-pub type Touched = BTreeSet<(Uuid, String)>;
+/// Users' skills whose evidence has changed, each with the first day on which it has.
+#[derive(Debug, Default)]
+pub struct Touched(pub BTreeMap<(Uuid, String), NaiveDate>);
+
+impl Touched {
+    fn add(&mut self, user_id: Uuid, skill_key: String, day: NaiveDate) {
+        let first = self.0.entry((user_id, skill_key)).or_insert(day);
+        *first = day.min(*first);
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for ((user_id, skill_key), day) in other.0 {
+            self.add(user_id, skill_key, day);
+        }
+        self
+    }
+}
 
 /// Adds what `activities` say of skills.
 ///
@@ -40,30 +57,15 @@ pub async fn add(tx: &mut Tx, catalogue: &Catalogue, activities: &[Activity]) ->
             *evidence(sums) += 1;
         };
         match &activity.deed {
-            Deed::Lesson {
-                course_id, lesson_id, ..
-            } => {
-                catalogue
-                    .lesson(*course_id, *lesson_id)
-                    .into_iter()
-                    .for_each(|skill| note(skill, |e| &mut e.lessons));
+            Deed::Lesson { course_id, lesson_id, .. } => {
+                catalogue.lesson(*course_id, *lesson_id).into_iter().for_each(|skill| note(skill, |e| &mut e.lessons));
             }
             Deed::Course { course_id } => {
-                catalogue
-                    .course(*course_id)
-                    .into_iter()
-                    .for_each(|skill| note(skill, |e| &mut e.courses));
+                catalogue.course(*course_id).into_iter().for_each(|skill| note(skill, |e| &mut e.courses));
             }
             Deed::Quiz { answers, .. } => {
                 for (skill, correct) in answers.iter().filter(|(skill, _)| !skill.trim().is_empty()) {
-                    note(
-                        skill,
-                        if *correct {
-                            |e| &mut e.correct
-                        } else {
-                            |e| &mut e.incorrect
-                        },
-                    );
+                    note(skill, if *correct { |e| &mut e.correct } else { |e| &mut e.incorrect });
                 }
             }
             Deed::Milestone => {}
@@ -71,7 +73,7 @@ pub async fn add(tx: &mut Tx, catalogue: &Catalogue, activities: &[Activity]) ->
     }
     let (keys, sums): (Vec<_>, Vec<_>) = added.into_iter().unzip();
     if keys.is_empty() {
-        return Ok(Touched::new());
+        return Ok(Touched::default());
     }
     sqlx::query!(
         "insert into skill_days as d (user_id, skill_key, day, tenant_id, lessons, courses, incorrect, correct)
@@ -82,10 +84,7 @@ pub async fn add(tx: &mut Tx, catalogue: &Catalogue, activities: &[Activity]) ->
          set lessons = d.lessons + excluded.lessons, courses = d.courses + excluded.courses,
              incorrect = d.incorrect + excluded.incorrect, correct = d.correct + excluded.correct",
         &keys.iter().map(|(user_id, ..)| *user_id).collect::<Vec<_>>(),
-        &keys
-            .iter()
-            .map(|(_, skill_key, _)| (*skill_key).to_owned())
-            .collect::<Vec<_>>(),
+        &keys.iter().map(|(_, skill_key, _)| (*skill_key).to_owned()).collect::<Vec<_>>(),
         &keys.iter().map(|(.., day)| *day).collect::<Vec<_>>(),
         &sums.iter().map(|(tenant_id, _)| *tenant_id).collect::<Vec<_>>(),
         &sums.iter().map(|(_, evidence)| evidence.lessons).collect::<Vec<_>>(),
@@ -95,10 +94,11 @@ pub async fn add(tx: &mut Tx, catalogue: &Catalogue, activities: &[Activity]) ->
     )
     .execute(&mut **tx)
     .await?;
-    Ok(keys
-        .into_iter()
-        .map(|(user_id, skill_key, _)| (user_id, skill_key.to_owned()))
-        .collect())
+    let mut touched = Touched::default();
+    for (user_id, skill_key, day) in keys {
+        touched.add(user_id, skill_key.to_owned(), day);
+    }
+    Ok(touched)
 }
 
 /// What the queries below need of changes in the catalogue, as columns.
@@ -112,18 +112,10 @@ struct Columns {
 
 impl Columns {
     fn of<'a>(changes: impl Iterator<Item = &'a Retaught>) -> Self {
-        let mut columns = Self {
-            course_ids: Vec::new(),
-            taught_ids: Vec::new(),
-            metric_keys: Vec::new(),
-            skill_keys: Vec::new(),
-        };
+        let mut columns =
+            Self { course_ids: Vec::new(), taught_ids: Vec::new(), metric_keys: Vec::new(), skill_keys: Vec::new() };
         for change in changes {
-            let metric = if change.lesson_id.is_some() {
-                LESSON_MINUTES
-            } else {
-                COURSE_COMPLETED
-            };
+            let metric = if change.lesson_id.is_some() { LESSON_MINUTES } else { COURSE_COMPLETED };
             columns.course_ids.push(change.course_id);
             columns.taught_ids.push(change.lesson_id.unwrap_or(change.course_id));
             columns.metric_keys.push(metric.to_owned());
@@ -161,7 +153,7 @@ pub async fn learners_of(tx: &mut Tx, changes: &[Retaught]) -> Result<Vec<(Uuid,
 /// # Errors
 /// 503 where the database is away.
 pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
-    let mut touched = Touched::new();
+    let mut touched = Touched::default();
     if changes.is_empty() {
         return Ok(touched);
     }
@@ -177,7 +169,7 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
          group by 1, 2, 3, 4
          on conflict on constraint skill_days_pkey do update
          set lessons = d.lessons + excluded.lessons, courses = d.courses + excluded.courses
-         returning user_id, skill_key",
+         returning user_id, skill_key, day",
         &now.course_ids,
         &now.taught_ids,
         &now.metric_keys,
@@ -185,7 +177,9 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    touched.extend(added.into_iter().map(|row| (row.user_id, row.skill_key)));
+    for row in added {
+        touched.add(row.user_id, row.skill_key, row.day);
+    }
     let no_longer = Columns::of(changes.iter().filter(|change| !change.now));
     let removed = sqlx::query!(
         "update skill_days d set lessons = d.lessons - n.lessons, courses = d.courses - n.courses
@@ -206,8 +200,8 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    let removed: Touched = removed.into_iter().map(|row| (row.user_id, row.skill_key)).collect();
-    let (user_ids, skill_keys): (Vec<_>, Vec<_>) = removed.iter().cloned().unzip();
+    let removed: BTreeSet<(Uuid, String)> = removed.into_iter().map(|row| (row.user_id, row.skill_key)).collect();
+    let (user_ids, skill_keys): (Vec<_>, Vec<_>) = removed.into_iter().unzip();
     sqlx::query!(
         "delete from skill_days d using unnest($1::uuid[], $2::text[]) as t(user_id, skill_key)
          where d.user_id = t.user_id and d.skill_key = t.skill_key
@@ -217,6 +211,9 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
     )
     .execute(&mut **tx)
     .await?;
-    touched.extend(removed);
+    // Days may be gone, so these are computed from the beginning.
+    for (user_id, skill_key) in user_ids.into_iter().zip(skill_keys) {
+        touched.add(user_id, skill_key, DateTime::UNIX_EPOCH.date_naive());
+    }
     Ok(touched)
 }

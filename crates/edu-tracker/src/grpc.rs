@@ -37,8 +37,6 @@ impl EduTrackerService for App {
     ) -> Result<Response<GetLearningProgressResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(
-            progress::get(&self.db, subject, context.now).await?.into(),
-        ))
+        Ok(Response::new(progress::get(&self.db, subject, context.now).await?.into()))
     }
 }

@@ -61,18 +61,8 @@ pub async fn lock(tx: &mut Tx, users: &BTreeMap<Uuid, Uuid>) -> Result<BTreeMap<
                 return Err(Error::invalid("tenant_id", "is not the one that the user belongs to"));
             }
             let zone = zone(&row.timezone)?;
-            let subject = Subject {
-                user_id: row.user_id,
-                tenant_id: row.tenant_id,
-            };
-            Ok((
-                row.user_id,
-                Learner {
-                    subject,
-                    zone,
-                    set_by: row.timezone_at.zip(row.timezone_event_id),
-                },
-            ))
+            let subject = Subject { user_id: row.user_id, tenant_id: row.tenant_id };
+            Ok((row.user_id, Learner { subject, zone, set_by: row.timezone_at.zip(row.timezone_event_id) }))
         })
         .collect()
 }
@@ -87,10 +77,7 @@ pub async fn set_zones(
     learners: &mut BTreeMap<Uuid, Learner>,
     changes: &[ZoneChange],
 ) -> Result<BTreeSet<Uuid>> {
-    let before: BTreeMap<Uuid, Tz> = learners
-        .iter()
-        .map(|(user_id, learner)| (*user_id, learner.zone))
-        .collect();
+    let before: BTreeMap<Uuid, Tz> = learners.iter().map(|(user_id, learner)| (*user_id, learner.zone)).collect();
     let mut changed = BTreeSet::new();
     for change in changes {
         if let Some(learner) = learners.get_mut(&change.user_id)
@@ -110,17 +97,9 @@ pub async fn set_zones(
          from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::uuid[]) as n(user_id, timezone, set_at, event_id)
          where l.user_id = n.user_id",
         &set.iter().map(|learner| learner.subject.user_id).collect::<Vec<_>>(),
-        &set.iter()
-            .map(|learner| learner.zone.name().to_owned())
-            .collect::<Vec<_>>(),
-        &set.iter()
-            .filter_map(|learner| learner.set_by)
-            .map(|(at, _)| at)
-            .collect::<Vec<_>>(),
-        &set.iter()
-            .filter_map(|learner| learner.set_by)
-            .map(|(_, event_id)| event_id)
-            .collect::<Vec<_>>(),
+        &set.iter().map(|learner| learner.zone.name().to_owned()).collect::<Vec<_>>(),
+        &set.iter().filter_map(|learner| learner.set_by).map(|(at, _)| at).collect::<Vec<_>>(),
+        &set.iter().filter_map(|learner| learner.set_by).map(|(_, event_id)| event_id).collect::<Vec<_>>(),
     )
     .execute(&mut **tx)
     .await?;
@@ -134,6 +113,5 @@ pub async fn set_zones(
 /// # Errors
 /// 500 where this build's time zone data no longer has it.
 pub fn zone(name: &str) -> Result<Tz> {
-    name.parse()
-        .map_err(|error: chrono_tz::ParseError| Error::internal(error))
+    name.parse().map_err(|error: chrono_tz::ParseError| Error::internal(error))
 }

@@ -21,11 +21,7 @@ use careeros_shared::{
 use sqlx::migrate::Migrator;
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "edu-tracker-service",
-    http_port: 8086,
-    grpc_port: 6006,
-};
+pub const SERVICE: Service = Service { name: "edu-tracker-service", http_port: 8086, grpc_port: 6006 };
 
 /// The tables of the database `edu_tracker`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/edu_tracker");
@@ -38,21 +34,8 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, kafka) = runtime.stores(&stores, &MIGRATIONS)?;
-    let handler = events::Tracker {
-        clock: runtime.clock.clone(),
-    };
-    runtime.consume(
-        &db,
-        &kafka,
-        Consumer {
-            group: events::GROUP,
-            topics: &events::TOPICS,
-            handler,
-        },
-    );
-    let app = grpc::App {
-        db,
-        directory: runtime.directory.clone(),
-    };
+    let handler = events::Tracker { clock: runtime.clock.clone() };
+    runtime.consume(&db, &kafka, Consumer { group: events::GROUP, topics: &events::TOPICS, handler });
+    let app = grpc::App { db, directory: runtime.directory.clone() };
     runtime.serve(app.routes(), careeros_rest::edu_tracker::routes).await
 }

@@ -21,6 +21,7 @@
 use std::collections::BTreeMap;
 
 use careeros_shared::{Result, context::Context, db::Tx, directory::Subject, events::MasteryScoreUpdated, id, outbox};
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use crate::{
@@ -50,22 +51,21 @@ const CHUNK: usize = 5000;
 
 /// The mastery of a skill by its evidence of one day after the other: 0 to 100 with two decimals.
 pub fn score(days: impl IntoIterator<Item = Evidence>) -> f64 {
-    percent(days.into_iter().fold(PRIOR, |p, day| {
-        let p = repeat(p, day.lessons, |p| taught(p, LESSON, LESSON_CEILING));
-        let p = repeat(p, day.courses, |p| taught(p, COURSE, COURSE_CEILING));
-        let p = repeat(p, day.incorrect, |p| answered(p, SLIP, 1.0 - GUESS));
-        repeat(p, day.correct, |p| answered(p, 1.0 - SLIP, GUESS))
-    }))
+    percent(days.into_iter().fold(PRIOR, after))
+}
+
+/// The probability after a day with `evidence`, where it was `p` before.
+fn after(p: f64, evidence: Evidence) -> f64 {
+    let p = repeat(p, evidence.lessons, |p| taught(p, LESSON, LESSON_CEILING));
+    let p = repeat(p, evidence.courses, |p| taught(p, COURSE, COURSE_CEILING));
+    let p = repeat(p, evidence.incorrect, |p| answered(p, SLIP, 1.0 - GUESS));
+    repeat(p, evidence.correct, |p| answered(p, 1.0 - SLIP, GUESS))
 }
 
 /// The mean mastery over `scores`, 0 where there are none.
 pub fn mean(scores: impl ExactSizeIterator<Item = f64>) -> f64 {
     let count = u32::try_from(scores.len()).unwrap_or(u32::MAX);
-    if count == 0 {
-        0.0
-    } else {
-        percent(scores.sum::<f64>() / f64::from(count) / 100.0)
-    }
+    if count == 0 { 0.0 } else { percent(scores.sum::<f64>() / f64::from(count) / 100.0) }
 }
 
 /// A share of 1 in percent with two decimals.
@@ -95,33 +95,45 @@ fn repeat(mut p: f64, times: i32, step: impl Fn(f64) -> f64) -> f64 {
     p
 }
 
-/// A user's skill with its evidence, a value per day in the order of the days, and the score that is stored of it.
-struct Skill {
+/// What is stored of a user's skill.
+struct Stored {
     user_id: Uuid,
     skill_key: String,
-    old_score: Option<f64>,
+    score: Option<f64>,
+    /// The probability before the first of `days`; none where they are all there are.
+    settled: Option<f64>,
+    /// The days with evidence, in order, and the evidence of each.
+    days: Vec<NaiveDate>,
     lessons: Vec<i32>,
     courses: Vec<i32>,
     incorrect: Vec<i32>,
     correct: Vec<i32>,
 }
 
-impl Skill {
-    /// The score, `None` where there is no evidence any more.
-    fn score(&self) -> Option<f64> {
-        let days = self
-            .lessons
-            .iter()
-            .zip(&self.courses)
-            .zip(&self.incorrect)
-            .zip(&self.correct);
-        let days = days.map(|(((lessons, courses), incorrect), correct)| Evidence {
+/// A score with the point from which its computation goes on.
+struct Computed {
+    subject: Subject,
+    skill_key: String,
+    score: f64,
+    last_day: NaiveDate,
+    settled: f64,
+}
+
+impl Stored {
+    /// The score of the learner `subject`, `None` where there is no evidence any more.
+    fn compute(&self, subject: Subject) -> Option<Computed> {
+        let sums = self.lessons.iter().zip(&self.courses).zip(&self.incorrect).zip(&self.correct);
+        let evidence = sums.map(|(((lessons, courses), incorrect), correct)| Evidence {
             lessons: *lessons,
             courses: *courses,
             incorrect: *incorrect,
             correct: *correct,
         });
-        (!self.lessons.is_empty()).then(|| score(days))
+        let mut evidence: Vec<_> = evidence.collect();
+        let (last, last_day) = (evidence.pop()?, *self.days.last()?);
+        let settled = evidence.into_iter().fold(self.settled.unwrap_or(PRIOR), after);
+        let (skill_key, score) = (self.skill_key.clone(), percent(after(settled, last)));
+        Some(Computed { subject, skill_key, score, last_day, settled })
     }
 }
 
@@ -135,31 +147,24 @@ pub async fn recompute(
     learners: &BTreeMap<Uuid, Learner>,
     touched: Touched,
 ) -> Result<Vec<outbox::Row>> {
-    let touched: Vec<_> = touched.into_iter().collect();
+    let touched: Vec<_> = touched.0.into_iter().collect();
     let mut events = Vec::new();
     for chunk in touched.chunks(CHUNK) {
-        let (user_ids, skill_keys): (Vec<Uuid>, Vec<String>) = chunk.iter().cloned().unzip();
         let (mut scored, mut unproven) = (Vec::new(), Vec::new());
-        for skill in load(tx, &user_ids, &skill_keys).await? {
-            let Some(learner) = learners.get(&skill.user_id) else {
+        for stored in load(tx, chunk).await? {
+            let Some(Learner { subject, .. }) = learners.get(&stored.user_id) else {
                 continue;
             };
-            let (user_id, score) = (skill.user_id, skill.score());
-            if score != skill.old_score {
-                let (skill_key, score) = (skill.skill_key.clone(), score.unwrap_or_default());
-                events.push(outbox::Row::new(
-                    context,
-                    learner.subject,
-                    &MasteryScoreUpdated {
-                        user_id,
-                        skill_key,
-                        score,
-                    },
-                )?);
+            let computed = stored.compute(*subject);
+            let score = computed.as_ref().map(|computed| computed.score);
+            if score != stored.score {
+                let (user_id, skill_key) = (stored.user_id, stored.skill_key.clone());
+                let event = MasteryScoreUpdated { user_id, skill_key, score: score.unwrap_or_default() };
+                events.push(outbox::Row::new(context, *subject, &event)?);
             }
-            match score {
-                Some(score) => scored.push((learner.subject, skill.skill_key, score)),
-                None => unproven.push((user_id, skill.skill_key)),
+            match computed {
+                Some(computed) => scored.push(computed),
+                None => unproven.push((stored.user_id, stored.skill_key)),
             }
         }
         store(tx, context, &scored).await?;
@@ -168,48 +173,54 @@ pub async fn recompute(
     Ok(events)
 }
 
-async fn load(tx: &mut Tx, user_ids: &[Uuid], skill_keys: &[String]) -> Result<Vec<Skill>> {
-    let skills = sqlx::query_as!(
-        Skill,
-        r#"select t.user_id as "user_id!", t.skill_key as "skill_key!", m.score::float8 as old_score,
-                  d.lessons as "lessons!", d.courses as "courses!", d.incorrect as "incorrect!", d.correct as "correct!"
-           from unnest($1::uuid[], $2::text[]) as t(user_id, skill_key)
+/// Loads the skills with their evidence: from the last day on where nothing before it has changed, else all of it.
+async fn load(tx: &mut Tx, touched: &[((Uuid, String), NaiveDate)]) -> Result<Vec<Stored>> {
+    let stored = sqlx::query_as!(
+        Stored,
+        r#"select t.user_id as "user_id!", t.skill_key as "skill_key!", m.score::float8 as score,
+                  case when m.last_day <= t.first_day then m.settled end as settled,
+                  d.days as "days!", d.lessons as "lessons!", d.courses as "courses!", d.incorrect as "incorrect!",
+                  d.correct as "correct!"
+           from unnest($1::uuid[], $2::text[], $3::date[]) as t(user_id, skill_key, first_day)
            left join mastery_scores m on m.user_id = t.user_id and m.skill_key = t.skill_key
            cross join lateral (
-               select coalesce(array_agg(lessons order by day), '{}') as lessons,
-                      coalesce(array_agg(courses order by day), '{}') as courses,
-                      coalesce(array_agg(incorrect order by day), '{}') as incorrect,
-                      coalesce(array_agg(correct order by day), '{}') as correct
-               from skill_days where user_id = t.user_id and skill_key = t.skill_key
+               select coalesce(array_agg(day), '{}') as days, coalesce(array_agg(lessons), '{}') as lessons,
+                      coalesce(array_agg(courses), '{}') as courses, coalesce(array_agg(incorrect), '{}') as incorrect,
+                      coalesce(array_agg(correct), '{}') as correct
+               from (select * from skill_days
+                     where user_id = t.user_id and skill_key = t.skill_key
+                       and day >= case when m.last_day <= t.first_day then m.last_day else '-infinity' end
+                     order by day) days
            ) d
            order by 1, 2"#,
-        user_ids,
-        skill_keys,
+        &touched.iter().map(|((user_id, _), _)| *user_id).collect::<Vec<_>>(),
+        &touched.iter().map(|((_, skill_key), _)| skill_key.clone()).collect::<Vec<_>>(),
+        &touched.iter().map(|(_, first_day)| *first_day).collect::<Vec<_>>(),
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(skills)
+    Ok(stored)
 }
 
-async fn store(tx: &mut Tx, context: &Context, scored: &[(Subject, String, f64)]) -> Result<()> {
+async fn store(tx: &mut Tx, context: &Context, scored: &[Computed]) -> Result<()> {
     if scored.is_empty() {
         return Ok(());
     }
     sqlx::query!(
-        "insert into mastery_scores (id, tenant_id, user_id, skill_key, score, computed_at)
-         select id, tenant_id, user_id, skill_key, score, $6
-         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::float8[])
-             as n(id, tenant_id, user_id, skill_key, score)
+        "insert into mastery_scores (id, tenant_id, user_id, skill_key, score, last_day, settled, computed_at)
+         select id, tenant_id, user_id, skill_key, score, last_day, settled, $8
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::float8[], $6::date[], $7::float8[])
+             as n(id, tenant_id, user_id, skill_key, score, last_day, settled)
          on conflict on constraint mastery_scores_user_id_skill_key_key do update
-         set score = excluded.score, computed_at = excluded.computed_at",
+         set score = excluded.score, last_day = excluded.last_day, settled = excluded.settled,
+             computed_at = excluded.computed_at",
         &scored.iter().map(|_| id::new(context.now)).collect::<Vec<_>>(),
-        &scored.iter().map(|(subject, ..)| subject.tenant_id).collect::<Vec<_>>(),
-        &scored.iter().map(|(subject, ..)| subject.user_id).collect::<Vec<_>>(),
-        &scored
-            .iter()
-            .map(|(_, skill_key, _)| skill_key.clone())
-            .collect::<Vec<_>>(),
-        &scored.iter().map(|(.., score)| *score).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.subject.tenant_id).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.subject.user_id).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.skill_key.clone()).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.score).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.last_day).collect::<Vec<_>>(),
+        &scored.iter().map(|computed| computed.settled).collect::<Vec<_>>(),
         context.now,
     )
     .execute(&mut **tx)
@@ -240,18 +251,11 @@ mod tests {
     use super::*;
 
     fn quiz(incorrect: i32, correct: i32) -> Evidence {
-        Evidence {
-            incorrect,
-            correct,
-            ..Evidence::default()
-        }
+        Evidence { incorrect, correct, ..Evidence::default() }
     }
 
     fn lessons(lessons: i32) -> Evidence {
-        Evidence {
-            lessons,
-            ..Evidence::default()
-        }
+        Evidence { lessons, ..Evidence::default() }
     }
 
     #[test]
@@ -266,11 +270,7 @@ mod tests {
     fn lessons_alone_give_less_and_less_and_never_mastery() {
         let scores: Vec<_> = [1, 2, 3, 1000].map(|count| score([lessons(count)])).into();
         assert_eq!(scores, [18.0, 24.4, 29.52, 50.0]);
-        let course = Evidence {
-            lessons: 1000,
-            courses: 1000,
-            ..Evidence::default()
-        };
+        let course = Evidence { lessons: 1000, courses: 1000, ..Evidence::default() };
         assert!((score([course]) - 100.0 * COURSE_CEILING).abs() < 1e-9);
         assert!(score([lessons(1000), quiz(0, 4)]) > 95.0);
     }

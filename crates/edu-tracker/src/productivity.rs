@@ -22,7 +22,7 @@ use crate::{
 pub const MINUTES_TARGET: i32 = 300;
 /// Streak days that are worth the full share.
 pub const STREAK_TARGET: i32 = 7;
-/// Milestones in four weeks that are worth the full share.
+/// Milestones in [`progress::RECENT_WEEKS`] weeks that are worth the full share.
 pub const MILESTONES_TARGET: i32 = 2;
 
 /// Learners recomputed by one statement at the most.
@@ -32,7 +32,7 @@ const CHUNK: usize = 5000;
 /// (simple additive weighting, C.-L. Hwang and K. Yoon, "Multiple Attribute Decision Making", 1981):
 ///
 /// 100 · (0.40 · minutes this week / [`MINUTES_TARGET`] + 0.30 · streak / [`STREAK_TARGET`]
-/// + 0.15 · milestones in the last 28 local days / [`MILESTONES_TARGET`] + 0.15 · mastery score / 100)
+/// + 0.15 · milestones in this and the three ISO weeks before / [`MILESTONES_TARGET`] + 0.15 · mastery score / 100)
 pub fn score(minutes_this_week: i32, streak_days: i32, milestones: i32, mastery_score: f64) -> f64 {
     let share = |value: i32, target: i32| (f64::from(value) / f64::from(target)).clamp(0.0, 1.0);
     percent(
@@ -77,10 +77,7 @@ pub async fn recompute(tx: &mut Tx, context: &Context, learners: &BTreeMap<Uuid,
             let old = old.get(&user_id).copied().unwrap_or_default();
             let new = new.get(&user_id).map(Metrics::from).unwrap_or_default();
             if new.streak_days != old.streak_days {
-                let event = StreakUpdated {
-                    user_id,
-                    streak_days: new.streak_days.unsigned_abs(),
-                };
+                let event = StreakUpdated { user_id, streak_days: new.streak_days.unsigned_abs() };
                 events.push(outbox::Row::new(context, learner.subject, &event)?);
             }
             if (Metrics { streak_days: 0, ..new }) != (Metrics { streak_days: 0, ..old }) {
@@ -107,14 +104,7 @@ async fn load(tx: &mut Tx, user_ids: &[Uuid]) -> Result<BTreeMap<Uuid, Metrics>>
     .await?;
     let metrics = rows.into_iter().map(|row| {
         let (streak_days, weekly_minutes) = (row.streak_days, row.weekly_minutes);
-        (
-            row.user_id,
-            Metrics {
-                streak_days,
-                weekly_minutes,
-                productivity_score: row.productivity_score,
-            },
-        )
+        (row.user_id, Metrics { streak_days, weekly_minutes, productivity_score: row.productivity_score })
     });
     Ok(metrics.collect())
 }
@@ -143,22 +133,10 @@ async fn store(
         &rows.iter().map(|_| id::new(context.now)).collect::<Vec<_>>(),
         &rows.iter().map(|(subject, _)| subject.tenant_id).collect::<Vec<_>>(),
         &rows.iter().map(|(subject, _)| subject.user_id).collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|(_, progress)| progress.streak_days)
-            .collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|(_, progress)| progress.minutes_this_week)
-            .collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|(_, progress)| progress.productivity_score)
-            .collect::<Vec<_>>(),
-        &rows
-            .iter()
-            .map(|(_, progress)| prediction(progress))
-            .collect::<Vec<_>>(),
+        &rows.iter().map(|(_, progress)| progress.streak_days).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, progress)| progress.minutes_this_week).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, progress)| progress.productivity_score).collect::<Vec<_>>(),
+        &rows.iter().map(|(_, progress)| prediction(progress)).collect::<Vec<_>>(),
         context.now,
     )
     .execute(&mut **tx)

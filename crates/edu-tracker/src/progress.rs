@@ -10,16 +10,16 @@ use careeros_shared::{
     directory::Subject,
     proto::edutracker::{GetLearningProgressResponse, SkillMastery},
 };
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use crate::{
-    days::{self, Day, Run},
+    days::{self, Run, Week},
     learners, mastery, productivity,
 };
 
-/// Local days, today included, whose milestones and minutes say how things are going.
-const RECENT_DAYS: u64 = 28;
+/// ISO weeks, the current one included, whose milestones and minutes say how things are going.
+pub const RECENT_WEEKS: u8 = 4;
 
 /// How a user's learning goes; all zero for whoever has not begun.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,7 +34,7 @@ pub struct Progress {
     pub productivity_score: f64,
     /// Skills with their mastery, 0 to 100, best first.
     pub skills: Vec<(String, f64)>,
-    /// Minutes of lessons completed in the last [`RECENT_DAYS`] days.
+    /// Minutes of lessons completed in the last [`RECENT_WEEKS`] weeks.
     recent_minutes: i32,
 }
 
@@ -54,7 +54,7 @@ impl From<Progress> for GetLearningProgressResponse {
 impl Progress {
     /// The minutes to expect of the next week: the mean week of the last four (a simple moving average).
     pub fn predicted_minutes(&self) -> i32 {
-        self.recent_minutes / 4
+        self.recent_minutes / i32::from(RECENT_WEEKS)
     }
 }
 
@@ -64,7 +64,7 @@ struct Row {
     timezone: String,
     run_firsts: Vec<NaiveDate>,
     run_lasts: Vec<NaiveDate>,
-    days: Vec<NaiveDate>,
+    mondays: Vec<NaiveDate>,
     minutes: Vec<i64>,
     milestones: Vec<i32>,
     skill_keys: Vec<String>,
@@ -74,35 +74,20 @@ struct Row {
 impl Row {
     fn progress(self, now: DateTime<Utc>) -> Result<Progress> {
         let today = days::local_day(now, learners::zone(&self.timezone)?);
-        let runs = self
-            .run_firsts
-            .into_iter()
-            .zip(self.run_lasts)
-            .map(|(first, last)| Run { first, last });
-        let days = self.days.into_iter().zip(self.minutes).zip(self.milestones);
-        let days: Vec<_> = days
-            .map(|((day, minutes), milestones)| Day {
-                day,
-                minutes,
-                milestones,
-            })
-            .collect();
-        let recent = today.checked_sub_days(Days::new(RECENT_DAYS - 1)).unwrap_or(today)..=today;
-        let milestones = days
-            .iter()
-            .filter(|day| recent.contains(&day.day))
-            .map(|day| day.milestones)
-            .sum();
-        let mastery_score = mastery::mean(self.scores.iter().copied());
+        let runs = self.run_firsts.into_iter().zip(self.run_lasts).map(|(first, last)| Run { first, last });
+        let weeks = self.mondays.into_iter().zip(self.minutes).zip(self.milestones);
+        let weeks: Vec<_> = weeks.map(|((monday, minutes), milestones)| Week { monday, minutes, milestones }).collect();
         let streak_days = days::streak(&runs.collect::<Vec<_>>(), today);
-        let minutes_this_week = days::minutes_of_week(&days, today);
+        let (minutes_this_week, _) = days::recent(&weeks, today, 1);
+        let (recent_minutes, milestones) = days::recent(&weeks, today, RECENT_WEEKS);
+        let mastery_score = mastery::mean(self.scores.iter().copied());
         Ok(Progress {
             mastery_score,
             streak_days,
             minutes_this_week,
             productivity_score: productivity::score(minutes_this_week, streak_days, milestones, mastery_score),
             skills: self.skill_keys.into_iter().zip(self.scores).collect(),
-            recent_minutes: days::minutes_between(&days, *recent.start(), today),
+            recent_minutes,
         })
     }
 }
@@ -114,25 +99,24 @@ macro_rules! rows {
         sqlx::query_as!(
             Row,
             r#"select l.user_id as "user_id!", l.timezone as "timezone!", r.firsts as "run_firsts!", r.lasts as "run_lasts!",
-                      d.days as "days!", d.minutes as "minutes!", d.milestones as "milestones!",
+                      w.mondays as "mondays!", w.minutes as "minutes!", w.milestones as "milestones!",
                       m.skill_keys as "skill_keys!", m.scores as "scores!"
                from "# + $from + r#"
                cross join lateral (
-                   select coalesce(array_agg(lower(run) order by run), '{}') as firsts,
-                          coalesce(array_agg(upper(run) - 1 order by run), '{}') as lasts
+                   select coalesce(array_agg(lower(run)), '{}') as firsts, coalesce(array_agg(upper(run) - 1), '{}') as lasts
                    from unnest(l.active_days) run where upper(run) - 1 >= $1::date - 2
                ) r
                cross join lateral (
-                   select coalesce(array_agg(day order by day), '{}') as days,
-                          coalesce(array_agg(minutes order by day), '{}') as minutes,
-                          coalesce(array_agg(milestones order by day), '{}') as milestones
-                   from activity_days
-                   where tenant_id = l.tenant_id and user_id = l.user_id and day between $1::date - 28 and $1::date + 1
-               ) d
+                   select coalesce(array_agg(monday), '{}') as mondays, coalesce(array_agg(minutes), '{}') as minutes,
+                          coalesce(array_agg(milestones), '{}') as milestones
+                   from activity_weeks
+                   where tenant_id = l.tenant_id and user_id = l.user_id
+                     and monday between $1::date - 28 and $1::date + 1
+               ) w
                cross join lateral (
-                   select coalesce(array_agg(skill_key order by score desc, skill_key), '{}') as skill_keys,
-                          coalesce(array_agg(score::float8 order by score desc, skill_key), '{}') as scores
-                   from mastery_scores where tenant_id = l.tenant_id and user_id = l.user_id
+                   select coalesce(array_agg(skill_key), '{}') as skill_keys, coalesce(array_agg(score), '{}') as scores
+                   from (select skill_key, score::float8 from mastery_scores
+                         where tenant_id = l.tenant_id and user_id = l.user_id order by score desc, skill_key) skills
                ) m"#,
             $($parameter),+
         )
@@ -167,13 +151,7 @@ pub(crate) async fn of_learners(
     user_ids: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<BTreeMap<Uuid, Progress>> {
-    let rows = rows!(
-        "(select * from learners where user_id = any($2)) l",
-        now.date_naive(),
-        user_ids
-    );
+    let rows = rows!("(select * from learners where user_id = any($2)) l", now.date_naive(), user_ids);
     let rows = rows.fetch_all(&mut **tx).await?;
-    rows.into_iter()
-        .map(|row| Ok((row.user_id, row.progress(now)?)))
-        .collect()
+    rows.into_iter().map(|row| Ok((row.user_id, row.progress(now)?))).collect()
 }

@@ -25,28 +25,17 @@ async fn boot(db: &TestDb, clock: Clock, shutdown: CancellationToken) -> Boot {
         ("SERVICE_SHARED_SECRET", "a-secret-for-tests-only"),
         ("LOG_LEVEL", "warn"),
     ];
-    let env: Env = variables
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into_iter()
-        .collect();
+    let env: Env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let grpc = Some(TcpListener::bind("127.0.0.1:0").await.unwrap());
-    Boot {
-        env,
-        listeners: Some(Listeners { http, grpc }),
-        shutdown,
-        clock,
-    }
+    Boot { env, listeners: Some(Listeners { http, grpc }), shutdown, clock }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_come_in_from_the_broker_and_go_out_to_it() {
     let (ada, db, clock) = (TestUser::student(), TestDb::new(&MIGRATIONS).await, testing::clock());
     let context = Context::internal(clock.now());
-    let about = About {
-        tenant_id: ada.tenant_id,
-        user_id: Some(ada.id),
-    };
+    let about = About { tenant_id: ada.tenant_id, user_id: Some(ada.id) };
     // The service's own relay brings these to the topics that it reads, all with one key: poison between good ones.
     let mut tx = db.begin_system().await.unwrap();
     let lesson = |lesson, minutes| LessonCompleted {
@@ -77,10 +66,7 @@ async fn events_come_in_from_the_broker_and_go_out_to_it() {
         minutes.unwrap() == Some(42)
     })
     .await;
-    testing::eventually("what has changed is published", || async {
-        db.outbox().await.is_empty()
-    })
-    .await;
+    testing::eventually("what has changed is published", || async { db.outbox().await.is_empty() }).await;
     shutdown.cancel();
     service.await.unwrap().unwrap();
 }

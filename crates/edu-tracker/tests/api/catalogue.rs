@@ -8,11 +8,7 @@ async fn a_course_published_after_its_lessons_were_completed_counts_as_if_before
     let ada = TestUser::student();
     let now = careeros_shared::testing::start();
     let published = story::published(now, 1, 1, &[(1, &["rust"]), (2, &["rust", "sql"])]);
-    let done = [
-        story::lesson(&ada, now, 1, 1, 5),
-        story::lesson(&ada, now, 1, 2, 5),
-        story::course(&ada, now, 1),
-    ];
+    let done = [story::lesson(&ada, now, 1, 1, 5), story::lesson(&ada, now, 1, 2, 5), story::course(&ada, now, 1)];
     let (before, after) = (start(&[&ada]).await, start(&[&ada]).await);
     before.deliver(std::slice::from_ref(&published)).await.unwrap();
     before.deliver(&done).await.unwrap();
@@ -22,10 +18,7 @@ async fn a_course_published_after_its_lessons_were_completed_counts_as_if_before
     let progress = after.progress(&ada).await;
     assert_eq!(progress, before.progress(&ada).await);
     // Two lessons and the course; one lesson and the course.
-    assert_eq!(
-        progress["skills"],
-        json!([{"skill_key": "rust", "score": 42.2}, {"skill_key": "sql", "score": 39.0}])
-    );
+    assert_eq!(progress["skills"], json!([{"skill_key": "rust", "score": 42.2}, {"skill_key": "sql", "score": 39.0}]));
 }
 
 #[tokio::test]
@@ -40,36 +33,17 @@ async fn a_higher_version_gives_and_takes_skills() {
     ])
     .await
     .unwrap();
-    edu.deliver(&[story::published(now, 1, 1, &[(1, &["cobol"])])])
-        .await
-        .unwrap();
+    edu.deliver(&[story::published(now, 1, 1, &[(1, &["cobol"])])]).await.unwrap();
     let skills = json!([{"skill_key": "rust", "score": 18.0}, {"skill_key": "sql", "score": 18.0}]);
-    assert_eq!(
-        edu.progress(&ada).await["skills"],
-        skills,
-        "a lower version that arrives late changes nothing"
-    );
+    assert_eq!(edu.progress(&ada).await["skills"], skills, "a lower version that arrives late changes nothing");
     // Lesson 2 is dropped: what was learned in it stays.
-    edu.deliver(&[story::published(now, 1, 3, &[(1, &["go"])])])
-        .await
-        .unwrap();
+    edu.deliver(&[story::published(now, 1, 3, &[(1, &["go"])])]).await.unwrap();
     let skills = json!([{"skill_key": "go", "score": 18.0}, {"skill_key": "sql", "score": 18.0}]);
     assert_eq!(edu.progress(&ada).await["skills"], skills);
-    let told: Vec<_> = edu
-        .db
-        .outbox()
-        .await
-        .into_iter()
-        .filter(|(.., event)| event.event_type == "MasteryScoreUpdated")
-        .collect();
-    let told: Vec<_> = told
-        .iter()
-        .map(|(.., event)| (&event.payload["skill_key"], &event.payload["score"]))
-        .collect();
+    let told: Vec<_> =
+        edu.db.outbox().await.into_iter().filter(|(.., event)| event.event_type == "MasteryScoreUpdated").collect();
+    let told: Vec<_> = told.iter().map(|(.., event)| (&event.payload["skill_key"], &event.payload["score"])).collect();
     let expected =
         [("rust", 18.0), ("sql", 18.0), ("go", 18.0), ("rust", 0.0)].map(|(key, score)| (json!(key), json!(score)));
-    assert_eq!(
-        told,
-        expected.iter().map(|(key, score)| (key, score)).collect::<Vec<_>>()
-    );
+    assert_eq!(told, expected.iter().map(|(key, score)| (key, score)).collect::<Vec<_>>());
 }

@@ -1,5 +1,7 @@
 //! The edu-tracker service as its clients and its events see it, on a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has to fail")]
+
 mod broker;
 mod catalogue;
 mod progress;
@@ -27,10 +29,7 @@ struct Fixture {
 
 async fn start(users: &[&TestUser]) -> Fixture {
     let (db, clock) = (TestDb::new(&MIGRATIONS).await, testing::clock());
-    let app = App {
-        db: db.clone(),
-        directory: testing::directory(users),
-    };
+    let app = App { db: db.clone(), directory: testing::directory(users) };
     let service = TestService::new(&clock, app.routes(), careeros_rest::edu_tracker::routes);
     Fixture { service, db, clock }
 }
@@ -38,25 +37,14 @@ async fn start(users: &[&TestUser]) -> Fixture {
 impl Fixture {
     /// Applies a batch as the consumer group does.
     async fn deliver(&self, events: &[Envelope]) -> Result<()> {
-        testing::deliver(
-            &self.db,
-            careeros_edu_tracker::events::GROUP,
-            Tracker {
-                clock: self.clock.clone(),
-            },
-            events,
-        )
-        .await
+        testing::deliver(&self.db, careeros_edu_tracker::events::GROUP, Tracker { clock: self.clock.clone() }, events)
+            .await
     }
 
     /// What the user reads now, with a token of now.
     async fn progress(&self, user: &TestUser) -> Value {
         let fresh = TestUser::at(user.id, user.tenant_id, &[Role::Student], self.clock.now().timestamp());
-        self.service
-            .get(&fresh.token, &format!("/edu-tracker/progress/{}", user.id))
-            .await
-            .expect(200)
-            .json
+        self.service.get(&fresh.token, &format!("/edu-tracker/progress/{}", user.id)).await.expect(200).json
     }
 
     /// Sets the clock to `now`.

@@ -1,6 +1,8 @@
-use careeros_shared::{identity::Role, testing::TestUser};
+use careeros_shared::{
+    identity::Role,
+    testing::{self, TestUser},
+};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{instant, start, story};
 
@@ -16,47 +18,26 @@ async fn whoever_has_not_begun_reads_zeros() {
 
 #[tokio::test]
 async fn the_token_decides_whose_progress_it_is() {
-    let tenant = Uuid::now_v7();
+    let tenant = testing::id();
     let ada = TestUser::new(tenant, &[Role::Student]);
     let admin = TestUser::new(tenant, &[Role::Admin]);
     let instructor = TestUser::new(tenant, &[Role::Instructor]);
-    let stranger = TestUser::new(Uuid::now_v7(), &[Role::Admin]);
+    let stranger = TestUser::new(testing::id(), &[Role::Admin]);
     let edu = start(&[&ada, &admin, &instructor, &stranger]).await;
-    edu.deliver(&[story::lesson(&ada, edu.clock.now(), 1, 1, 30)])
-        .await
-        .unwrap();
+    edu.deliver(&[story::lesson(&ada, edu.clock.now(), 1, 1, 30)]).await.unwrap();
     let path = format!("/edu-tracker/progress/{}", ada.id);
 
     edu.service.get("", &path).await.expect(401);
     edu.service.get("not-a-token", &path).await.expect(401);
-    assert_eq!(
-        edu.service.get(&ada.token, &path).await.expect(200).json["minutes_this_week"],
-        30
-    );
-    assert_eq!(
-        edu.service.get(&admin.token, &path).await.expect(200).json["minutes_this_week"],
-        30
-    );
+    assert_eq!(edu.service.get(&ada.token, &path).await.expect(200).json["minutes_this_week"], 30);
+    assert_eq!(edu.service.get(&admin.token, &path).await.expect(200).json["minutes_this_week"], 30);
     edu.service.get(&instructor.token, &path).await.expect(403);
-    edu.service
-        .get(&ada.token, &format!("/edu-tracker/progress/{}", admin.id))
-        .await
-        .expect(403);
+    edu.service.get(&ada.token, &format!("/edu-tracker/progress/{}", admin.id)).await.expect(403);
     let theirs = edu.service.get(&stranger.token, &path).await.expect(403);
-    let nobodys = edu
-        .service
-        .get(&stranger.token, &format!("/edu-tracker/progress/{}", Uuid::now_v7()))
-        .await
-        .expect(403);
+    let nobodys =
+        edu.service.get(&stranger.token, &format!("/edu-tracker/progress/{}", testing::id())).await.expect(403);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
-    assert_eq!(
-        edu.service
-            .get(&ada.token, "/edu-tracker/progress/42")
-            .await
-            .expect(400)
-            .fields(),
-        ["userId"]
-    );
+    assert_eq!(edu.service.get(&ada.token, "/edu-tracker/progress/42").await.expect(400).fields(), ["userId"]);
 }
 
 #[tokio::test]
@@ -64,18 +45,10 @@ async fn week_and_streak_roll_over_without_an_event() {
     let ada = TestUser::student();
     let edu = start(&[&ada]).await;
     // Saturday to Monday; in Berlin the first is on Saturday, 00:30.
-    for (index, at) in ["2026-01-02T23:30:00Z", "2026-01-04T09:00:00Z", "2026-01-05T09:00:00Z"]
-        .iter()
-        .enumerate()
-    {
+    for (index, at) in ["2026-01-02T23:30:00Z", "2026-01-04T09:00:00Z", "2026-01-05T09:00:00Z"].iter().enumerate() {
         edu.travel(at);
         let lesson = story::lesson(&ada, instant(at), 1, u8::try_from(index).unwrap(), 20);
-        edu.deliver(&[
-            lesson,
-            story::zone(&ada, instant("2026-01-01T00:00:00Z"), "Europe/Berlin"),
-        ])
-        .await
-        .unwrap();
+        edu.deliver(&[lesson, story::zone(&ada, instant("2026-01-01T00:00:00Z"), "Europe/Berlin")]).await.unwrap();
     }
     for (now, streak, minutes) in [
         ("2026-01-04T22:59:59Z", 2, 40),
@@ -104,14 +77,10 @@ async fn a_streak_is_days_in_a_row_and_not_active_days() {
     // Every other day up to today, Tuesday 6 January: many active days, none of them before another.
     let days = ["2025-12-29", "2025-12-31", "2026-01-02", "2026-01-04", "2026-01-06"];
     for day in days {
-        edu.deliver(&[story::quiz(&ada, instant(&format!("{day}T10:00:00Z")), &[])])
-            .await
-            .unwrap();
+        edu.deliver(&[story::quiz(&ada, instant(&format!("{day}T10:00:00Z")), &[])]).await.unwrap();
     }
     assert_eq!(edu.progress(&ada).await["streak_days"], 1);
-    edu.deliver(&[story::milestone(&ada, instant("2026-01-05T10:00:00Z"))])
-        .await
-        .unwrap();
+    edu.deliver(&[story::milestone(&ada, instant("2026-01-05T10:00:00Z"))]).await.unwrap();
     assert_eq!(edu.progress(&ada).await["streak_days"], 3);
 }
 
@@ -127,15 +96,11 @@ async fn a_time_zone_set_later_moves_the_days_before() {
     .await
     .unwrap();
     assert_eq!(edu.progress(&ada).await["minutes_this_week"], 45);
-    edu.deliver(&[story::zone(&ada, instant("2026-01-06T05:00:00Z"), "America/New_York")])
-        .await
-        .unwrap();
+    edu.deliver(&[story::zone(&ada, instant("2026-01-06T05:00:00Z"), "America/New_York")]).await.unwrap();
     assert_eq!(edu.progress(&ada).await["minutes_this_week"], 15);
     assert_eq!(edu.progress(&ada).await["streak_days"], 2);
     // An older setting that arrives late changes nothing.
-    edu.deliver(&[story::zone(&ada, instant("2026-01-01T00:00:00Z"), "Asia/Tokyo")])
-        .await
-        .unwrap();
+    edu.deliver(&[story::zone(&ada, instant("2026-01-01T00:00:00Z"), "Asia/Tokyo")]).await.unwrap();
     assert_eq!(edu.progress(&ada).await["minutes_this_week"], 15);
 }
 
@@ -161,10 +126,7 @@ async fn mastery_comes_from_evidence_and_not_from_minutes() {
     ]);
     assert_eq!(progress["skills"], skills);
     assert_eq!(progress["mastery_score"], 35.58);
-    assert_eq!(
-        edu.progress(&bob).await["skills"],
-        json!([{"skill_key": "rust", "score": 18.0}])
-    );
+    assert_eq!(edu.progress(&bob).await["skills"], json!([{"skill_key": "rust", "score": 18.0}]));
 }
 
 #[tokio::test]
@@ -181,7 +143,7 @@ async fn productivity_is_the_documented_sum() {
     .unwrap();
     // 40 · 150/300 + 30 · 1/7 + 15 · 1/2 + 15 · 0.40
     assert_eq!(edu.progress(&ada).await["productivity_score"], 37.79);
-    // Four weeks later the milestone has gone too, and mastery alone stays.
+    // Four ISO weeks later the milestone has gone too, and mastery alone stays.
     edu.travel("2026-02-03T00:00:00Z");
     assert_eq!(edu.progress(&ada).await["productivity_score"], 6.0);
 }
@@ -191,46 +153,14 @@ async fn row_level_security_hides_other_tenants_learners() {
     let ada = TestUser::student();
     let edu = start(&[&ada]).await;
     let now = edu.clock.now();
-    edu.deliver(&[
-        story::published(now, 1, 1, &[(1, &["rust"])]),
-        story::lesson(&ada, now, 1, 1, 30),
-    ])
-    .await
-    .unwrap();
-    for table in [
-        "learners",
-        "progress_logs",
-        "activity_days",
-        "skill_days",
-        "mastery_scores",
-        "productivity_metrics",
-    ] {
+    edu.deliver(&[story::published(now, 1, 1, &[(1, &["rust"])]), story::lesson(&ada, now, 1, 1, 30)]).await.unwrap();
+    for table in ["learners", "progress_logs", "activity_weeks", "skill_days", "mastery_scores", "productivity_metrics"]
+    {
         let count = || sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         let mut own = edu.db.begin(ada.tenant_id).await.unwrap();
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(&mut *own)
-                .await
-                .unwrap(),
-            1,
-            "{table}"
-        );
-        let mut other = edu.db.begin(Uuid::now_v7()).await.unwrap();
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(&mut *other)
-                .await
-                .unwrap(),
-            0,
-            "{table}"
-        );
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(edu.db.pool())
-                .await
-                .unwrap(),
-            0,
-            "{table}"
-        );
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *own).await.unwrap(), 1, "{table}");
+        let mut other = edu.db.begin(testing::id()).await.unwrap();
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *other).await.unwrap(), 0, "{table}");
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(edu.db.pool()).await.unwrap(), 0, "{table}");
     }
 }

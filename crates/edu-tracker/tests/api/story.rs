@@ -34,14 +34,11 @@ pub(crate) fn lesson(user: &TestUser, at: DateTime<Utc>, course: u8, lesson: u8,
 
 /// A quiz with these answers: skill, correct or not.
 pub(crate) fn quiz(user: &TestUser, at: DateTime<Utc>, answers: &[(&str, bool)]) -> Envelope {
-    let items = answers
-        .iter()
-        .enumerate()
-        .map(|(index, (skill_key, correct))| QuizItem {
-            item_id: index.to_string(),
-            skill_key: (*skill_key).to_owned(),
-            correct: *correct,
-        });
+    let items = answers.iter().enumerate().map(|(index, (skill_key, correct))| QuizItem {
+        item_id: index.to_string(),
+        skill_key: (*skill_key).to_owned(),
+        correct: *correct,
+    });
     let event = QuizSubmitted {
         user_id: user.id,
         course_id: course_id(1),
@@ -57,21 +54,14 @@ pub(crate) fn quiz(user: &TestUser, at: DateTime<Utc>, answers: &[(&str, bool)])
 
 /// Every lesson of a course completed.
 pub(crate) fn course(user: &TestUser, at: DateTime<Utc>, course: u8) -> Envelope {
-    let event = CourseCompleted {
-        user_id: user.id,
-        course_id: course_id(course),
-        completed_at: at,
-    };
+    let event = CourseCompleted { user_id: user.id, course_id: course_id(course), completed_at: at };
     testing::envelope(user.tenant_id, Some(user.id), at, &event)
 }
 
 /// A milestone reached.
 pub(crate) fn milestone(user: &TestUser, at: DateTime<Utc>) -> Envelope {
-    let event = MilestoneCompleted {
-        milestone_id: Uuid::from_u128(3),
-        roadmap_id: Uuid::from_u128(4),
-        completed_at: at,
-    };
+    let event =
+        MilestoneCompleted { milestone_id: Uuid::from_u128(3), roadmap_id: Uuid::from_u128(4), completed_at: at };
     testing::envelope(user.tenant_id, Some(user.id), at, &event)
 }
 
@@ -91,10 +81,6 @@ pub(crate) fn published(at: DateTime<Utc>, course: u8, version: u32, lessons: &[
         lesson_id: lesson_id(*lesson),
         skill_keys: skills.iter().map(|key| (*key).to_owned()).collect(),
     });
-    let event = CoursePublished {
-        course_id: course_id(course),
-        version,
-        lessons: lessons.collect(),
-    };
+    let event = CoursePublished { course_id: course_id(course), version, lessons: lessons.collect() };
     testing::envelope(Uuid::from_u128(0x7e), None, at, &event)
 }
