@@ -30,8 +30,9 @@ for pair in auth:auth profile:user_profile ai-core:ai_core roadmap:roadmap lms:l
             echo "apply-migrations: set $variable, or DATABASE_URL for all databases of one server" >&2
             exit 2
         fi
-        url="${DATABASE_URL%%\?*}"
-        url="${url%/*}/$database"
+        server="${DATABASE_URL%%\?*}"
+        # What follows a question mark, such as ?sslmode=require, holds for every database.
+        url="${server%/*}/$database${DATABASE_URL#"$server"}"
     fi
     DATABASE_URL=$url "$(binary "careeros-$crate")" migrate
 done

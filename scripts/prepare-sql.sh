@@ -14,13 +14,13 @@ if [ -z "$server" ]; then
 fi
 command -v psql >/dev/null || { echo "prepare-sql: psql is missing; run ./scripts/setup.sh" >&2; exit 1; }
 sql() { psql --quiet --no-psqlrc --set ON_ERROR_STOP=1 "$@"; }
-without_query=${server%%\?*}
+base=${server%%\?*}
 
 for pair in auth:auth profile:user_profile ai-core:ai_core roadmap:roadmap lms:lms edu-tracker:edu_tracker \
     billing:billing analytics:analytics; do
     crate=${pair%%:*} database=${pair##*:}
     name="careeros_prepare_$database"
-    url="${without_query%/*}/$name"
+    url="${base%/*}/$name${server#"$base"}"
     sql "$server" -c "drop database if exists $name" -c "create database $name" 2>/dev/null
     for file in migrations/shared/*.sql "migrations/$database"/*.sql; do
         sql --single-transaction "$url" -f "$file"

@@ -6,16 +6,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ $# -gt 0 ] || set -- --workspace
+./scripts/setup.sh
+# Queries are checked against the committed metadata, so that building needs no database.
+export SQLX_OFFLINE=true
 
-set_up() {
-    ./scripts/setup.sh
-    # Queries are checked against the committed metadata, so that building needs no database.
-    export SQLX_OFFLINE=true
-    cargo build --locked -p careeros-fleet
-    # What does not compile is said before anything is started.
-    cargo test --locked --no-run "$@"
-}
-
-set_up "$@"
+if [ $# -gt 0 ]; then
+    # The end-to-end tests run the services' own binaries.
+    cargo build --locked --workspace --bins
+else
+    # This selection also builds every binary, the launcher's and the nine services' among them.
+    set -- --workspace --all-features
+fi
+# What does not compile is said before anything is started.
+cargo test --locked --no-run "$@"
 exec "${CARGO_TARGET_DIR:-target}/debug/careeros-fleet" deps -- cargo test --locked "$@"

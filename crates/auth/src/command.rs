@@ -17,10 +17,7 @@ use crate::{SERVICE, keys::Keys, operators, passwords::Passwords, secrets::Secre
 
 /// What the process is asked to do.
 #[derive(Debug, Parser)]
-#[command(
-    about = "The CareerOS auth service. Settings come from the environment; .env.example lists them.",
-    version
-)]
+#[command(about = "The CareerOS auth service. Settings come from the environment; .env.example lists them.", version)]
 pub struct Arguments {
     /// Serves where absent.
     #[command(subcommand)]
@@ -83,10 +80,7 @@ pub enum KeyCommand {
 /// # Errors
 /// Where the environment is wrong, or what fails.
 pub async fn operate(env: &Env, clock: &Clock, operation: Operation) -> anyhow::Result<String> {
-    telemetry::init(
-        env.get("LOG_LEVEL").unwrap_or("warn"),
-        env.get("LOG_FORMAT") == Some("json"),
-    );
+    telemetry::init(env.get("LOG_LEVEL").unwrap_or("warn"), env.get("LOG_FORMAT") == Some("json"));
     let now = clock.now();
     let mut reader = Reader::new(env);
     let url = reader.secret("DATABASE_URL", "postgres://user:password@host:port/database");
@@ -124,12 +118,7 @@ async fn appoint(db: &Db, now: DateTime<Utc>, command: Operator) -> anyhow::Resu
         Operator::List => {
             let line =
                 |o: operators::Operator| format!("{}  {}  since {}", o.user_id, o.email, o.granted_at.to_rfc3339());
-            operators::list(db)
-                .await?
-                .into_iter()
-                .map(line)
-                .collect::<Vec<_>>()
-                .join("\n")
+            operators::list(db).await?.into_iter().map(line).collect::<Vec<_>>().join("\n")
         }
     })
 }

@@ -22,10 +22,7 @@ pub struct Config {
 impl Config {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        Self {
-            stores: Stores::read(reader),
-            lifetimes: Lifetimes::read(reader),
-        }
+        Self { stores: Stores::read(reader), lifetimes: Lifetimes::read(reader) }
     }
 }
 
@@ -57,17 +54,10 @@ mod tests {
 
     #[test]
     fn a_token_has_a_life_of_a_sensible_length() {
-        for (value, ok) in [
-            ("15m", true),
-            ("1s", true),
-            ("0", false),
-            ("10ms", false),
-            ("99999999999d", false),
-            ("x", false),
-        ] {
-            let env: Env = [("JWT_ACCESS_EXPIRES_IN".to_owned(), value.to_owned())]
-                .into_iter()
-                .collect();
+        for (value, ok) in
+            [("15m", true), ("1s", true), ("0", false), ("10ms", false), ("99999999999d", false), ("x", false)]
+        {
+            let env: Env = [("JWT_ACCESS_EXPIRES_IN".to_owned(), value.to_owned())].into_iter().collect();
             let mut reader = Reader::new(&env);
             lifetime(&mut reader, "JWT_ACCESS_EXPIRES_IN", Duration::from_mins(15));
             assert_eq!(reader.finish().is_ok(), ok, "{value}");

@@ -30,16 +30,11 @@ impl Email {
         if email.len() > MAX {
             return Err(Error::invalid("email", format!("must have {MAX} characters or fewer")));
         }
-        let well_formed = email
-            .split_once('@')
-            .is_some_and(|(local, domain)| is_local(local) && is_domain(domain));
+        let well_formed = email.split_once('@').is_some_and(|(local, domain)| is_local(local) && is_domain(domain));
         if well_formed {
             Ok(Self(email))
         } else {
-            Err(Error::invalid(
-                "email",
-                "must be an e-mail address such as ada@example.com",
-            ))
+            Err(Error::invalid("email", "must be an e-mail address such as ada@example.com"))
         }
     }
 
@@ -81,10 +76,7 @@ mod tests {
 
     #[test]
     fn an_address_has_one_spelling() {
-        assert_eq!(
-            Email::parse(" Ada.Lovelace+Work@Example.COM\n").unwrap().as_str(),
-            "ada.lovelace+work@example.com"
-        );
+        assert_eq!(Email::parse(" Ada.Lovelace+Work@Example.COM\n").unwrap().as_str(), "ada.lovelace+work@example.com");
     }
 
     #[test]

@@ -59,10 +59,7 @@ impl App {
     }
 }
 
-const OK: Ack = Ack {
-    ok: true,
-    message: String::new(),
-};
+const OK: Ack = Ack { ok: true, message: String::new() };
 
 #[tonic::async_trait]
 impl AuthService for App {
@@ -80,9 +77,7 @@ impl AuthService for App {
 
     async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<RefreshResponse>, Status> {
         let (context, message) = open(request)?;
-        Ok(Response::new(
-            refreshes::refresh(&self.db, &self.issuer, &context, &message.refresh_token).await?,
-        ))
+        Ok(Response::new(refreshes::refresh(&self.db, &self.issuer, &context, &message.refresh_token).await?))
     }
 
     async fn validate_access_token(
@@ -104,9 +99,7 @@ impl AuthService for App {
         request: Request<GetCurrentUserRequest>,
     ) -> Result<Response<GetCurrentUserResponse>, Status> {
         let (context, _) = open(request)?;
-        Ok(Response::new(
-            users::get_current(&self.db, context.user()?, context.now).await?,
-        ))
+        Ok(Response::new(users::get_current(&self.db, context.user()?, context.now).await?))
     }
 
     async fn list_sessions(
@@ -114,9 +107,7 @@ impl AuthService for App {
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
         let (context, _) = open(request)?;
-        Ok(Response::new(ListSessionsResponse {
-            items: sessions::list(&self.db, &context).await?,
-        }))
+        Ok(Response::new(ListSessionsResponse { items: sessions::list(&self.db, &context).await? }))
     }
 
     async fn revoke_session(&self, request: Request<RevokeSessionRequest>) -> Result<Response<Ack>, Status> {
@@ -130,16 +121,12 @@ impl AuthService for App {
         request: Request<CreateInvitationRequest>,
     ) -> Result<Response<CreateInvitationResponse>, Status> {
         let (context, message) = open(request)?;
-        Ok(Response::new(
-            invitations::create(&self.db, &self.issuer.secrets, &context, &message).await?,
-        ))
+        Ok(Response::new(invitations::create(&self.db, &self.issuer.secrets, &context, &message).await?))
     }
 
     async fn get_jwks(&self, request: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
         let (context, _) = open(request)?;
-        Ok(Response::new(GetJwksResponse {
-            jwks_json: self.issuer.keys.jwks(context.now).await?,
-        }))
+        Ok(Response::new(GetJwksResponse { jwks_json: self.issuer.keys.jwks(context.now).await? }))
     }
 
     async fn get_user_permissions(
@@ -156,8 +143,6 @@ impl AuthService for App {
         request: Request<GetUserTenantRequest>,
     ) -> Result<Response<GetUserTenantResponse>, Status> {
         let (context, message) = open(request)?;
-        Ok(Response::new(
-            users::find_tenant(&self.db, &context, &message.user_id).await?,
-        ))
+        Ok(Response::new(users::find_tenant(&self.db, &context, &message.user_id).await?))
     }
 }

@@ -43,42 +43,36 @@ pub async fn create(
     let (email, given) = check(request)?;
     let seed = secrets.seed(context.idempotency_key.as_deref(), &user.id.to_string());
     let expires_at = context.now + GOOD_FOR;
-    let mut answer = idempotency::run(
-        db,
-        context,
-        "auth.invitations",
-        request,
-        async |claim: idempotency::Claim| {
-            let invitation_id = id::new(context.now);
-            let mut tx = db.begin(user.tenant_id).await?;
-            sqlx::query!(
-                "insert into invitations (id, tenant_id, email, roles, token_hash, invited_by, created_at, expires_at)
+    let mut answer = idempotency::run(db, context, "auth.invitations", request, async |claim: idempotency::Claim| {
+        let invitation_id = id::new(context.now);
+        let mut tx = db.begin(user.tenant_id).await?;
+        sqlx::query!(
+            "insert into invitations (id, tenant_id, email, roles, token_hash, invited_by, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
-                invitation_id,
-                user.tenant_id,
-                email.as_str(),
-                &given,
-                secrets.token(&seed, invitation_id).hash(),
-                user.id,
-                context.now,
-                expires_at,
-            )
-            .execute(&mut *tx)
-            .await?;
-            // Remembered without the token.
-            let remembered = CreateInvitationResponse {
-                invitation_id: invitation_id.to_string(),
-                invitation_token: String::new(),
-                tenant_id: user.tenant_id.to_string(),
-                email: email.as_str().to_owned(),
-                roles: given.clone(),
-                expires_at: expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            };
-            claim.complete(&mut tx, &remembered).await?;
-            tx.commit().await?;
-            Ok(remembered)
-        },
-    )
+            invitation_id,
+            user.tenant_id,
+            email.as_str(),
+            &given,
+            secrets.token(&seed, invitation_id).hash(),
+            user.id,
+            context.now,
+            expires_at,
+        )
+        .execute(&mut *tx)
+        .await?;
+        // Remembered without the token.
+        let remembered = CreateInvitationResponse {
+            invitation_id: invitation_id.to_string(),
+            invitation_token: String::new(),
+            tenant_id: user.tenant_id.to_string(),
+            email: email.as_str().to_owned(),
+            roles: given.clone(),
+            expires_at: expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        };
+        claim.complete(&mut tx, &remembered).await?;
+        tx.commit().await?;
+        Ok(remembered)
+    })
     .await?;
     let invitation_id = Uuid::try_parse(&answer.invitation_id).map_err(Error::internal)?;
     answer.invitation_token = secrets.token(&seed, invitation_id).reveal();
@@ -139,11 +133,7 @@ pub async fn get(
     .fetch_optional(&mut **tx)
     .await?
     .ok_or_else(invalid)?;
-    Ok(Invitation {
-        id: row.id,
-        tenant_id: row.tenant_id,
-        roles: roles::of_codes(&row.roles),
-    })
+    Ok(Invitation { id: row.id, tenant_id: row.tenant_id, roles: roles::of_codes(&row.roles) })
 }
 
 /// Uses the invitation up.
@@ -179,16 +169,9 @@ mod tests {
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
         };
         assert_eq!(check(&request(&[])).unwrap().1, ["STUDENT"]);
-        assert_eq!(
-            check(&request(&["ADMIN", "ADMIN", "STUDENT"])).unwrap().1,
-            ["STUDENT", "ADMIN"]
-        );
+        assert_eq!(check(&request(&["ADMIN", "ADMIN", "STUDENT"])).unwrap().1, ["STUDENT", "ADMIN"]);
         for role in ["OPERATOR", "operator", "student", "", "ROOT"] {
-            assert_eq!(
-                check(&request(&["ADMIN", role])).unwrap_err().fields()[0].field,
-                "roles[1]",
-                "{role}"
-            );
+            assert_eq!(check(&request(&["ADMIN", role])).unwrap_err().fields()[0].field, "roles[1]", "{role}");
         }
     }
 }

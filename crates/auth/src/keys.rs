@@ -77,9 +77,7 @@ pub struct Signer {
 
 impl std::fmt::Debug for Signer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Signer")
-            .field("kid", &self.header.kid)
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("kid", &self.header.kid).finish_non_exhaustive()
     }
 }
 
@@ -97,14 +95,7 @@ impl Keys {
     /// The keys in `db`, for tokens that live for `lifetime`. `verifier` is kept up to date with them.
     pub fn new(db: Db, secrets: &Secrets, verifier: Verifier, lifetime: TimeDelta) -> Self {
         let seal = Seal::new(&secrets.derive("signing keys", &[]));
-        Self {
-            db,
-            seal,
-            verifier,
-            lifetime,
-            loaded: Arc::default(),
-            loading: Arc::default(),
-        }
+        Self { db, seal, verifier, lifetime, loaded: Arc::default(), loading: Arc::default() }
     }
 
     /// The verifier that knows these keys.
@@ -119,14 +110,8 @@ impl Keys {
     pub async fn signer(&self, now: DateTime<Utc>) -> Result<Signer> {
         let loaded = self.fresh(now).await?;
         let signer = current(&loaded.keys, now).and_then(|key| {
-            let header = Header {
-                kid: Some(key.kid.clone()),
-                ..Header::new(Algorithm::EdDSA)
-            };
-            Some(Signer {
-                header,
-                key: key.private.clone()?,
-            })
+            let header = Header { kid: Some(key.kid.clone()), ..Header::new(Algorithm::EdDSA) };
+            Some(Signer { header, key: key.private.clone()? })
         });
         signer.ok_or_else(|| Error::internal(anyhow::anyhow!("no key signs at {now}")))
     }
@@ -158,11 +143,7 @@ impl Keys {
     pub async fn rotate(&self, now: DateTime<Utc>, withdraw: bool) -> Result<(String, DateTime<Utc>)> {
         let mut tx = self.locked().await?;
         let signs_from = if withdraw { now } else { now + PICK_UP };
-        let published_until = if withdraw {
-            now
-        } else {
-            signs_from + self.lifetime + MARGIN
-        };
+        let published_until = if withdraw { now } else { signs_from + self.lifetime + MARGIN };
         sqlx::query!(
             "update signing_keys
              set signs_until = least(signs_until, $1), published_until = least(published_until, $2),
@@ -185,9 +166,7 @@ impl Keys {
     /// # Errors
     /// 503 where the database is away.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<()> {
-        sqlx::query!("delete from signing_keys where published_until < $1", now - LEAD)
-            .execute(self.db.pool())
-            .await?;
+        sqlx::query!("delete from signing_keys where published_until < $1", now - LEAD).execute(self.db.pool()).await?;
         Ok(())
     }
 
@@ -235,20 +214,14 @@ impl Keys {
         if jwks != self.known().jwks {
             self.verifier.set_keys(&jwks)?;
         }
-        let loaded = Arc::new(Loaded {
-            at: Some(now),
-            keys,
-            jwks,
-        });
+        let loaded = Arc::new(Loaded { at: Some(now), keys, jwks });
         *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&loaded);
         Ok(loaded)
     }
 
     async fn locked(&self) -> Result<Tx> {
         let mut tx = self.db.begin_system().await?;
-        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK)
-            .fetch_one(&mut *tx)
-            .await?;
+        sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).fetch_one(&mut *tx).await?;
         Ok(tx)
     }
 
@@ -295,8 +268,7 @@ impl Keys {
 
 /// The key whose turn it is.
 fn current(keys: &[Key], now: DateTime<Utc>) -> Option<&Key> {
-    keys.iter()
-        .rfind(|key| key.private.is_some() && key.signs_from <= now && now < key.signs_until)
+    keys.iter().rfind(|key| key.private.is_some() && key.signs_from <= now && now < key.signs_until)
 }
 
 /// When a further key has to sign from; `None` while there are enough.
@@ -313,9 +285,8 @@ fn next(keys: &[Key], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 
 /// An Ed25519 seed as PKCS #8 (RFC 8410, section 7), which is what signs.
 fn pkcs8(seed: &[u8; 32]) -> Vec<u8> {
-    const PREFIX: [u8; 16] = [
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-    ];
+    const PREFIX: [u8; 16] =
+        [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
     [PREFIX.as_slice(), seed].concat()
 }
 
@@ -372,11 +343,7 @@ mod tests {
     #[test]
     fn the_public_half_and_the_id_are_those_of_the_standard() {
         let mut seed = [0; 32];
-        hex::decode_to_slice(
-            "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
-            &mut seed,
-        )
-        .unwrap();
+        hex::decode_to_slice("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60", &mut seed).unwrap();
         let (kid, jwk) = public_half(&pkcs8(&seed)).unwrap();
         assert_eq!(kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
         let jwk: serde_json::Value = serde_json::from_str(&jwk).unwrap();

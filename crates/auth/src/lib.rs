@@ -33,11 +33,7 @@ use sqlx::migrate::Migrator;
 use crate::{config::Config, grpc::App, keys::Keys, passwords::Passwords, secrets::Secrets, tokens::Issuer};
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "auth-service",
-    http_port: 8081,
-    grpc_port: 6001,
-};
+pub const SERVICE: Service = Service { name: "auth-service", http_port: 8081, grpc_port: 6001 };
 
 /// The tables of the database `auth`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/auth");
@@ -58,24 +54,11 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let secrets = Secrets::new(&runtime.common.service_secret);
     let keys = Keys::new(db.clone(), &secrets, runtime.verifier.clone(), config.lifetimes.access);
     let passwords = Passwords::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-    let app = App {
-        db,
-        passwords,
-        issuer: Issuer {
-            keys: keys.clone(),
-            secrets,
-            lifetimes: config.lifetimes,
-        },
-    };
+    let app = App { db, passwords, issuer: Issuer { keys: keys.clone(), secrets, lifetimes: config.lifetimes } };
     let (checked, clock) = (keys.clone(), runtime.clock.clone());
     runtime.readiness = std::mem::take(&mut runtime.readiness).with("signing-keys", move || {
         let (keys, now) = (checked.clone(), clock.now());
-        async move {
-            keys.signer(now)
-                .await
-                .map(|_| ())
-                .map_err(|error| error.message().to_owned())
-        }
+        async move { keys.signer(now).await.map(|_| ()).map_err(|error| error.message().to_owned()) }
     });
     runtime.spawn(keys.follow(runtime.clock.clone()));
     runtime.spawn(sweep(app.clone(), runtime.clock.clone()));

@@ -44,20 +44,11 @@ pub async fn login(
     let signer = issuer.signer(context.now).await?;
     let attempt = Attempt::new(&email, context.client.ip);
     let proved = prove(db, passwords, context, &attempt, &email, &password).await?;
-    let seed = issuer
-        .secrets
-        .seed(context.idempotency_key.as_deref(), &request.password);
-    let fingerprint = LoginRequest {
-        password: issuer.secrets.veil(&password),
-        ..request
-    };
-    let opened = idempotency::run(
-        db,
-        context,
-        "auth.login",
-        &fingerprint,
-        async |claim: idempotency::Claim| open(db, issuer, context, &proved, &email, &attempt, &seed, &claim).await,
-    )
+    let seed = issuer.secrets.seed(context.idempotency_key.as_deref(), &request.password);
+    let fingerprint = LoginRequest { password: issuer.secrets.veil(&password), ..request };
+    let opened = idempotency::run(db, context, "auth.login", &fingerprint, async |claim: idempotency::Claim| {
+        open(db, issuer, context, &proved, &email, &attempt, &seed, &claim).await
+    })
     .await?;
     let holder = opened.holder()?;
     let refresh = sessions::first_token(&issuer.secrets, &seed, holder.session_id);
@@ -103,11 +94,7 @@ async fn prove(
         attempt.fail(db, context.now).await?;
         return Err(refused());
     };
-    let rehashed = if verdict.outdated {
-        Some(Passwords::hash(turn, password).await?)
-    } else {
-        None
-    };
+    let rehashed = if verdict.outdated { Some(Passwords::hash(turn, password).await?) } else { None };
     Ok(Proved { account, rehashed })
 }
 
@@ -146,21 +133,9 @@ async fn open(
     };
     sessions::open(&mut tx, issuer, &holder, seed, &context.client).await?;
     attempt.succeed(&mut tx).await?;
-    let event = UserLoggedIn {
-        user_id: account.id,
-        email: email.as_str().to_owned(),
-        logged_in_at: now,
-    };
-    outbox::publish(
-        &mut tx,
-        context,
-        About {
-            tenant_id: account.tenant_id,
-            user_id: Some(account.id),
-        },
-        &event,
-    )
-    .await?;
+    let event = UserLoggedIn { user_id: account.id, email: email.as_str().to_owned(), logged_in_at: now };
+    outbox::publish(&mut tx, context, About { tenant_id: account.tenant_id, user_id: Some(account.id) }, &event)
+        .await?;
     let opened = Opened::from(&holder);
     claim.complete(&mut tx, &opened).await?;
     tx.commit().await?;

@@ -9,11 +9,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let operation = match Arguments::parse().command {
         None | Some(Command::Serve | Command::Migrate) => {
-            return boot::main(
-                &careeros_auth::SERVICE,
-                Some(&careeros_auth::MIGRATIONS),
-                careeros_auth::run,
-            );
+            return boot::main(&careeros_auth::SERVICE, Some(&careeros_auth::MIGRATIONS), careeros_auth::run);
         }
         Some(Command::Operator(command)) => Operation::Operator(command),
         Some(Command::Keys(command)) => Operation::Keys(command),

@@ -92,13 +92,7 @@ pub async fn create(
     let (user_id, tenant_id) = (id::new(now), id::new(now));
     let roles = BTreeSet::from([roles::DEFAULT, Role::Admin, Role::Operator]);
     let mut tx = db.begin(tenant_id).await?;
-    let user = NewUser {
-        id: user_id,
-        tenant_id,
-        email: &email,
-        password_hash: &hash,
-        roles: &roles,
-    };
+    let user = NewUser { id: user_id, tenant_id, email: &email, password_hash: &hash, roles: &roles };
     users::insert(&mut tx, &user, now).await?;
     let event = UserRegistered {
         user_id,
@@ -106,10 +100,7 @@ pub async fn create(
         registered_at: now,
         default_role: Some(roles::DEFAULT.as_str().to_owned()),
     };
-    let about = About {
-        tenant_id,
-        user_id: Some(user_id),
-    };
+    let about = About { tenant_id, user_id: Some(user_id) };
     outbox::publish(&mut tx, &Context::internal(now), about, &event).await?;
     changed(tx, now, user_id, tenant_id).await?;
     Ok(user_id)
@@ -160,15 +151,8 @@ async fn list_roles(tx: &mut Tx, user_id: Uuid) -> Result<BTreeSet<Role>> {
 /// Tells what the roles are now, and commits.
 async fn changed(mut tx: Tx, now: DateTime<Utc>, user_id: Uuid, tenant_id: Uuid) -> Result<()> {
     let roles = roles::codes(&list_roles(&mut tx, user_id).await?);
-    let event = RoleChanged {
-        user_id,
-        roles,
-        changed_by: CHANGED_BY.to_owned(),
-    };
-    let about = About {
-        tenant_id,
-        user_id: Some(user_id),
-    };
+    let event = RoleChanged { user_id, roles, changed_by: CHANGED_BY.to_owned() };
+    let about = About { tenant_id, user_id: Some(user_id) };
     outbox::publish(&mut tx, &Context::internal(now), about, &event).await?;
     tx.commit().await
 }

@@ -107,9 +107,7 @@ impl Passwords {
 /// Runs `work` on a blocking thread. The turn goes along: if the request is given up meanwhile, the processor is still
 /// busy.
 async fn run<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> T + Send + 'static) -> Result<(T, Turn)> {
-    tokio::task::spawn_blocking(move || (work(), turn))
-        .await
-        .map_err(Error::internal)
+    tokio::task::spawn_blocking(move || (work(), turn)).await.map_err(Error::internal)
 }
 
 fn argon2() -> Result<Argon2<'static>> {
@@ -123,17 +121,14 @@ fn hash(password: &SecretString, salt: &[u8]) -> Result<String> {
     // 128 bits of salt, as RFC 9106 recommends.
     let salt = salt.get(..16).unwrap_or(salt);
     let hash = argon2()?.hash_password_with_salt(password.expose_secret().as_bytes(), salt);
-    hash.map(|hash| hash.to_string())
-        .map_err(|error| Error::internal(anyhow::anyhow!("{error}")))
+    hash.map(|hash| hash.to_string()).map_err(|error| Error::internal(anyhow::anyhow!("{error}")))
 }
 
 fn verify(password: &SecretString, hash: &str) -> Result<Verdict> {
     let argon2 = argon2()?;
     let hash = PasswordHash::new(hash).map_err(|error| Error::internal(anyhow::anyhow!("{error}")))?;
     // The costs are those of the hash.
-    let matches = argon2
-        .verify_password(password.expose_secret().as_bytes(), &hash)
-        .is_ok();
+    let matches = argon2.verify_password(password.expose_secret().as_bytes(), &hash).is_ok();
     let params = Params::try_from(&hash).map_err(|error| Error::internal(anyhow::anyhow!("{error}")))?;
     let outdated = hash.algorithm.as_str() != "argon2id" || (params.m_cost(), params.t_cost(), params.p_cost()) != COST;
     Ok(Verdict { matches, outdated })
@@ -153,45 +148,20 @@ mod tests {
         let first = hash(&password, &[1; 32]).unwrap();
         assert!(first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{first}");
         assert_ne!(hash(&password, &[2; 32]).unwrap(), first);
-        assert_eq!(
-            verify(&password, &first).unwrap(),
-            Verdict {
-                matches: true,
-                outdated: false
-            }
-        );
+        assert_eq!(verify(&password, &first).unwrap(), Verdict { matches: true, outdated: false });
         assert!(!verify(&"Correct horse".into(), &first).unwrap().matches);
     }
 
     #[test]
     fn a_hash_with_other_costs_still_verifies_and_is_outdated() {
-        let cheap = Argon2::new(
-            Algorithm::Argon2id,
-            Version::V0x13,
-            Params::new(64, 1, 1, None).unwrap(),
-        );
-        let old = cheap
-            .hash_password_with_salt(b"correct horse", &[1; 16])
-            .unwrap()
-            .to_string();
-        assert_eq!(
-            verify(&"correct horse".into(), &old).unwrap(),
-            Verdict {
-                matches: true,
-                outdated: true
-            }
-        );
+        let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        let old = cheap.hash_password_with_salt(b"correct horse", &[1; 16]).unwrap().to_string();
+        assert_eq!(verify(&"correct horse".into(), &old).unwrap(), Verdict { matches: true, outdated: true });
     }
 
     #[test]
     fn nobodys_hash_costs_as_much_as_anybodys() {
-        assert_eq!(
-            verify(&"anything".into(), NOBODY).unwrap(),
-            Verdict {
-                matches: false,
-                outdated: false
-            }
-        );
+        assert_eq!(verify(&"anything".into(), NOBODY).unwrap(), Verdict { matches: false, outdated: false });
     }
 
     #[tokio::test]
@@ -208,10 +178,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         let error = passwords.turn().await.unwrap_err();
-        assert_eq!(
-            (error.code(), error.retry_after()),
-            ("login_busy", Some(Duration::from_secs(1)))
-        );
+        assert_eq!((error.code(), error.retry_after()), ("login_busy", Some(Duration::from_secs(1))));
         drop(held);
         for waiter in waiting {
             waiter.await.unwrap().unwrap();
@@ -220,10 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_ever() {
-        let passwords = Passwords {
-            patience: Duration::from_millis(1),
-            ..Passwords::new(1)
-        };
+        let passwords = Passwords { patience: Duration::from_millis(1), ..Passwords::new(1) };
         let _held = passwords.turn().await.unwrap();
         assert_eq!(passwords.turn().await.unwrap_err().code(), "login_busy");
     }

@@ -47,13 +47,7 @@ impl Locked {
 
     fn holder(&self, at: DateTime<Utc>) -> Holder {
         let roles = roles::of_codes(&self.roles);
-        Holder {
-            user_id: self.user_id,
-            tenant_id: self.tenant_id,
-            session_id: self.id,
-            roles,
-            at,
-        }
+        Holder { user_id: self.user_id, tenant_id: self.tenant_id, session_id: self.id, roles, at }
     }
 }
 
@@ -90,11 +84,7 @@ async fn spend(
 ) -> Result<RefreshResponse> {
     let now = context.now;
     if !session.is_live(now) {
-        return Err(if session.revoked || !session.active {
-            invalid()
-        } else {
-            expired()
-        });
+        return Err(if session.revoked || !session.active { invalid() } else { expired() });
     }
     let successor = issuer.secrets.successor(token, context.idempotency_key.as_deref());
     let answer = answer(issuer, signer, &session.holder(now), &successor)?;
@@ -137,27 +127,18 @@ async fn again(
             return answer(issuer, signer, &session.holder(spent_at), &successor);
         }
     }
-    sqlx::query!(
-        "update sessions set revoked_at = $2 where id = $1 and revoked_at is null",
-        session.id,
-        context.now
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("update sessions set revoked_at = $2 where id = $1 and revoked_at is null", session.id, context.now)
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     tracing::warn!(user.id = %session.user_id, session.id = %session.id, "a spent refresh token was used: session ended");
-    Err(
-        Error::unauthenticated("this refresh token was used before, so its session has been ended; log in again")
-            .with_code("refresh_token_reused"),
-    )
+    Err(Error::unauthenticated("this refresh token was used before, so its session has been ended; log in again")
+        .with_code("refresh_token_reused"))
 }
 
 fn answer(issuer: &Issuer, signer: &Signer, holder: &Holder, refresh: &Opaque) -> Result<RefreshResponse> {
     let pair = issuer.pair(signer, holder, refresh)?;
-    Ok(RefreshResponse {
-        access_token: pair.access_token,
-        refresh_token: pair.refresh_token,
-    })
+    Ok(RefreshResponse { access_token: pair.access_token, refresh_token: pair.refresh_token })
 }
 
 fn invalid() -> Error {

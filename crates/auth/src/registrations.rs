@@ -47,17 +47,10 @@ impl Registration {
         let tenant_id = given(&request.tenant_id).and_then(|id| checks.ok(id::parse("tenantId", &id)));
         checks.finish()?;
         let email = email.ok_or_else(|| Error::invalid("email", "is required"))?;
-        let registration = Self {
-            email,
-            password,
-            tenant_id,
-            invitation_token: given(&request.invitation_token),
-        };
+        let registration = Self { email, password, tenant_id, invitation_token: given(&request.invitation_token) };
         if registration.tenant_id.is_some() && registration.invitation_token.is_none() {
-            return Err(
-                Error::forbidden("joining a tenant needs an invitation from its ADMIN: send invitationToken")
-                    .with_code("invitation_required"),
-            );
+            return Err(Error::forbidden("joining a tenant needs an invitation from its ADMIN: send invitationToken")
+                .with_code("invitation_required"));
         }
         Ok(registration)
     }
@@ -79,27 +72,16 @@ pub async fn register(
     // A token that comes along says nothing about who is to be registered.
     let context = &context.anonymous();
     let signer = issuer.signer(context.now).await?;
-    let seed = issuer
-        .secrets
-        .seed(context.idempotency_key.as_deref(), &request.password);
-    let fingerprint = RegisterRequest {
-        password: issuer.secrets.veil(&registration.password),
-        ..request
-    };
-    let opened = idempotency::run(
-        db,
-        context,
-        "auth.register",
-        &fingerprint,
-        async |claim: idempotency::Claim| {
-            // Before the password is hashed, which is what costs; the constraint decides when two come at once.
-            if users::find_by_email(db, &registration.email).await?.is_some() {
-                return Err(users::email_taken());
-            }
-            let hash = Passwords::hash(passwords.turn().await?, &registration.password).await?;
-            store(db, issuer, context, &registration, &hash, &seed, &claim).await
-        },
-    )
+    let seed = issuer.secrets.seed(context.idempotency_key.as_deref(), &request.password);
+    let fingerprint = RegisterRequest { password: issuer.secrets.veil(&registration.password), ..request };
+    let opened = idempotency::run(db, context, "auth.register", &fingerprint, async |claim: idempotency::Claim| {
+        // Before the password is hashed, which is what costs; the constraint decides when two come at once.
+        if users::find_by_email(db, &registration.email).await?.is_some() {
+            return Err(users::email_taken());
+        }
+        let hash = Passwords::hash(passwords.turn().await?, &registration.password).await?;
+        store(db, issuer, context, &registration, &hash, &seed, &claim).await
+    })
     .await?;
     let holder = opened.holder()?;
     let refresh = sessions::first_token(&issuer.secrets, &seed, holder.session_id);
@@ -119,12 +101,7 @@ async fn store(
     seed: &Seed,
     claim: &idempotency::Claim,
 ) -> Result<Opened> {
-    let Registration {
-        email,
-        tenant_id,
-        invitation_token,
-        ..
-    } = registration;
+    let Registration { email, tenant_id, invitation_token, .. } = registration;
     let now = context.now;
     // An invitation is found before its tenant is known.
     let mut tx = db.begin_system().await?;
@@ -136,20 +113,8 @@ async fn store(
         Some(invitation) => (invitation.tenant_id, invitation.roles.clone()),
         None => (id::new(now), BTreeSet::from([roles::DEFAULT, Role::Admin])),
     };
-    let holder = Holder {
-        user_id: id::new(now),
-        tenant_id,
-        session_id: id::new(now),
-        roles,
-        at: now,
-    };
-    let user = NewUser {
-        id: holder.user_id,
-        tenant_id,
-        email,
-        password_hash,
-        roles: &holder.roles,
-    };
+    let holder = Holder { user_id: id::new(now), tenant_id, session_id: id::new(now), roles, at: now };
+    let user = NewUser { id: holder.user_id, tenant_id, email, password_hash, roles: &holder.roles };
     users::insert(&mut tx, &user, now).await?;
     if let Some(invitation) = &invitation {
         invitations::accept(&mut tx, invitation, holder.user_id, now).await?;
@@ -161,16 +126,7 @@ async fn store(
         registered_at: now,
         default_role: Some(roles::DEFAULT.as_str().to_owned()),
     };
-    outbox::publish(
-        &mut tx,
-        context,
-        About {
-            tenant_id,
-            user_id: Some(holder.user_id),
-        },
-        &event,
-    )
-    .await?;
+    outbox::publish(&mut tx, context, About { tenant_id, user_id: Some(holder.user_id) }, &event).await?;
     let opened = Opened::from(&holder);
     claim.complete(&mut tx, &opened).await?;
     tx.commit().await?;

@@ -58,11 +58,7 @@ pub async fn grant(
 /// OPERATOR or another service, 404 for an unknown user.
 pub async fn permissions(db: &Db, context: &Context, named: &str) -> Result<Vec<String>> {
     let not_yours = || Error::forbidden("the access token does not allow asking about this user");
-    let named = if named.is_empty() {
-        None
-    } else {
-        Some(id::parse("userId", named)?)
-    };
+    let named = if named.is_empty() { None } else { Some(id::parse("userId", named)?) };
     // Whose rows the caller may ask about; `None` is everybody's.
     let (user_id, tenant_id) = match context.caller()? {
         Caller::Anonymous => return Err(Error::unauthenticated("this needs an access token")),
@@ -96,11 +92,5 @@ pub async fn permissions(db: &Db, context: &Context, named: &str) -> Result<Vec<
     .fetch_optional(&mut *tx)
     .await?;
     // To an ADMIN, another tenant's user and nobody look the same.
-    permissions.ok_or_else(|| {
-        if tenant_id.is_some() {
-            not_yours()
-        } else {
-            Error::not_found("user")
-        }
-    })
+    permissions.ok_or_else(|| if tenant_id.is_some() { not_yours() } else { Error::not_found("user") })
 }

@@ -37,10 +37,7 @@ impl Seal {
         let mut nonce = [0; NONCE];
         // A few keys a year under one sealing key: random nonces do not meet.
         nonce.copy_from_slice(&random()[..NONCE]);
-        let payload = Payload {
-            msg: plain,
-            aad: label.as_bytes(),
-        };
+        let payload = Payload { msg: plain, aad: label.as_bytes() };
         let sealed = self.0.encrypt(&Nonce::from(nonce), payload);
         let sealed = sealed.map_err(|_| Error::internal(anyhow::anyhow!("a secret cannot be sealed")))?;
         Ok([nonce.as_slice(), &sealed].concat())
@@ -49,15 +46,7 @@ impl Seal {
     /// What was sealed for the row `label`; `None` where it was sealed with another key, for another row, or changed.
     pub fn open(&self, sealed: &Sealed, label: &str) -> Option<Vec<u8>> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE>()?;
-        self.0
-            .decrypt(
-                &Nonce::from(*nonce),
-                Payload {
-                    msg: ciphertext,
-                    aad: label.as_bytes(),
-                },
-            )
-            .ok()
+        self.0.decrypt(&Nonce::from(*nonce), Payload { msg: ciphertext, aad: label.as_bytes() }).ok()
     }
 }
 

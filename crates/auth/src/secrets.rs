@@ -152,10 +152,7 @@ mod tests {
     #[test]
     fn the_keyed_hash_is_hmac_sha256() {
         let tag = mac(&padded(b"Jefe"), &[b"what do ya want ", b"for nothing?"]);
-        assert_eq!(
-            hex::encode(tag),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        assert_eq!(hex::encode(tag), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 
     #[test]

@@ -130,11 +130,7 @@ pub async fn is_live(db: &Db, user: &User, now: DateTime<Utc>) -> Result<bool> {
 /// # Errors
 /// 401 where the session of an access token has ended: here, where sessions are kept, it counts before the token expires.
 pub async fn require_live(db: &Db, user: &User, now: DateTime<Utc>) -> Result<()> {
-    if is_live(db, user, now).await? {
-        Ok(())
-    } else {
-        Err(ended())
-    }
+    if is_live(db, user, now).await? { Ok(()) } else { Err(ended()) }
 }
 
 pub(crate) fn ended() -> Error {
@@ -183,11 +179,7 @@ pub async fn revoke(db: &Db, context: &Context, session_id: &str) -> Result<()> 
     let user = context.user()?;
     let session_id = id::parse("sessionId", session_id)?;
     require_live(db, user, context.now).await?;
-    if end(db, user, session_id, context.now).await? {
-        Ok(())
-    } else {
-        Err(Error::not_found("session"))
-    }
+    if end(db, user, session_id, context.now).await? { Ok(()) } else { Err(Error::not_found("session")) }
 }
 
 /// Ends the session that the caller's access token belongs to; that it has ended before is no error.
@@ -220,13 +212,9 @@ async fn end(db: &Db, user: &User, session_id: Uuid, now: DateTime<Utc>) -> Resu
 /// # Errors
 /// 503 where the database is away.
 pub async fn end_all(tx: &mut Tx, user_id: Uuid, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!(
-        "update sessions set revoked_at = $2 where user_id = $1 and revoked_at is null",
-        user_id,
-        now
-    )
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query!("update sessions set revoked_at = $2 where user_id = $1 and revoked_at is null", user_id, now)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -236,14 +224,7 @@ pub async fn end_all(tx: &mut Tx, user_id: Uuid, now: DateTime<Utc>) -> Result<(
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, refresh: TimeDelta, now: DateTime<Utc>) -> Result<()> {
     let mut tx = db.begin_system().await?;
-    sqlx::query!("delete from spent_refresh_tokens where spent_at < $1", now - refresh)
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query!(
-        "delete from sessions where least(expires_at, revoked_at) < $1",
-        now - KEPT
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("delete from spent_refresh_tokens where spent_at < $1", now - refresh).execute(&mut *tx).await?;
+    sqlx::query!("delete from sessions where least(expires_at, revoked_at) < $1", now - KEPT).execute(&mut *tx).await?;
     tx.commit().await
 }

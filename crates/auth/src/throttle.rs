@@ -24,15 +24,9 @@ struct Limit {
     interval: TimeDelta,
 }
 
-const ACCOUNT: Limit = Limit {
-    burst: 5,
-    interval: TimeDelta::seconds(60),
-};
+const ACCOUNT: Limit = Limit { burst: 5, interval: TimeDelta::seconds(60) };
 /// Wider, because a school or an office shares one address.
-const ADDRESS: Limit = Limit {
-    burst: 50,
-    interval: TimeDelta::seconds(10),
-};
+const ADDRESS: Limit = Limit { burst: 50, interval: TimeDelta::seconds(10) };
 
 impl Limit {
     /// How long until the next attempt, given up to when failures are charged; zero where it may be now.
@@ -119,12 +113,9 @@ impl Attempt {
     /// # Errors
     /// 503 where the database is away.
     pub async fn succeed(&self, tx: &mut Tx) -> Result<()> {
-        sqlx::query!(
-            "delete from login_failures where scope = 'account' and subject = $1",
-            self.account
-        )
-        .execute(&mut **tx)
-        .await?;
+        sqlx::query!("delete from login_failures where scope = 'account' and subject = $1", self.account)
+            .execute(&mut **tx)
+            .await?;
         Ok(())
     }
 
@@ -170,9 +161,7 @@ fn refused(wait: TimeDelta) -> Error {
 /// # Errors
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from login_failures where charged_until < $1", now)
-        .execute(db.pool())
-        .await?;
+    sqlx::query!("delete from login_failures where charged_until < $1", now).execute(db.pool()).await?;
     Ok(())
 }
 
@@ -188,10 +177,7 @@ mod tests {
         let mut now = testing::start();
         let mut charged = None;
         for _ in 0..5 {
-            assert_eq!(
-                charged.map_or(TimeDelta::zero(), |c| ACCOUNT.wait(c, now)),
-                TimeDelta::zero()
-            );
+            assert_eq!(charged.map_or(TimeDelta::zero(), |c| ACCOUNT.wait(c, now)), TimeDelta::zero());
             charged = Some(ACCOUNT.charge(charged, now));
         }
         assert_eq!(ACCOUNT.wait(charged.unwrap(), now), TimeDelta::seconds(60));

@@ -78,9 +78,6 @@ impl Issuer {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
         };
-        Ok(TokenPair {
-            access_token: signer.sign(&claims)?,
-            refresh_token: refresh.reveal(),
-        })
+        Ok(TokenPair { access_token: signer.sign(&claims)?, refresh_token: refresh.reveal() })
     }
 }

@@ -93,10 +93,7 @@ pub async fn insert(tx: &mut Tx, user: &NewUser<'_>, now: DateTime<Utc>) -> Resu
 }
 
 pub(crate) fn email_taken() -> Error {
-    Error::conflict(
-        "email_taken",
-        "there is an account with this e-mail address; log in instead",
-    )
+    Error::conflict("email_taken", "there is an account with this e-mail address; log in instead")
 }
 
 /// The account of the user who asks.
@@ -150,14 +147,8 @@ pub async fn find_tenant(db: &Db, context: &Context, user_id: &str) -> Result<Ge
     }
     let user_id = id::parse("userId", user_id)?;
     let mut tx = db.begin_system().await?;
-    let found = sqlx::query_scalar!(
-        "select tenant_id from users where id = $1 and deleted_at is null",
-        user_id
-    )
-    .fetch_optional(&mut *tx)
-    .await?;
-    Ok(GetUserTenantResponse {
-        found: found.is_some(),
-        tenant_id: found.map(|id| id.to_string()).unwrap_or_default(),
-    })
+    let found = sqlx::query_scalar!("select tenant_id from users where id = $1 and deleted_at is null", user_id)
+        .fetch_optional(&mut *tx)
+        .await?;
+    Ok(GetUserTenantResponse { found: found.is_some(), tenant_id: found.map(|id| id.to_string()).unwrap_or_default() })
 }

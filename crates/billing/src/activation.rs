@@ -37,10 +37,7 @@ impl Activation {
         let mut checks = Checks::new();
         let tenant_id = checks.ok(id::parse("tenantId", &request.tenant_id));
         let user_id = request.user_id.as_deref().map(|user_id| id::parse("userId", user_id));
-        let organization_id = request
-            .organization_id
-            .as_deref()
-            .map(|id| id::parse("organizationId", id));
+        let organization_id = request.organization_id.as_deref().map(|id| id::parse("organizationId", id));
         let holder = match (user_id.transpose(), organization_id.transpose()) {
             (Ok(user_id), Ok(organization_id)) => checks.ok(Holder::one_of("userId", user_id, organization_id)),
             (user_id, organization_id) => {
@@ -50,21 +47,14 @@ impl Activation {
             }
         };
         checks.text("planCode", &request.plan_code, 1, 64);
-        let status = if request.status.is_empty() {
-            "ACTIVE"
-        } else {
-            &request.status
-        };
+        let status = if request.status.is_empty() { "ACTIVE" } else { &request.status };
         let standing = Standing::parse(status);
         checks.check("status", standing.is_some(), "must be ACTIVE, TRIAL or PAST_DUE");
         checks.finish()?;
         match (tenant_id, holder, standing) {
-            (Some(tenant_id), Some(holder), Some(standing)) => Ok(Self {
-                tenant_id,
-                holder,
-                plan_code: request.plan_code.clone(),
-                standing,
-            }),
+            (Some(tenant_id), Some(holder), Some(standing)) => {
+                Ok(Self { tenant_id, holder, plan_code: request.plan_code.clone(), standing })
+            }
             _ => Err(Error::invalid("userId", "is required")),
         }
     }
@@ -81,40 +71,29 @@ pub async fn activate(
     context: &Context,
     request: &ActivateSubscriptionRequest,
 ) -> Result<ActivateSubscriptionResponse> {
-    let Activation {
-        tenant_id,
-        holder,
-        plan_code,
-        standing,
-    } = Activation::parse(request)?;
+    let Activation { tenant_id, holder, plan_code, standing } = Activation::parse(request)?;
     holder.check(directory, tenant_id, context.now).await?;
-    idempotency::run(
-        db,
-        context,
-        "billing.activate",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(tenant_id).await?;
-            let plan = plans::get(&mut tx, &plan_code).await?;
-            if let Some(id) = subscriptions::find_live(&mut tx, holder).await?
-                && let Some(mut previous) = subscriptions::find_locked(&mut tx, id).await?
-            {
-                // It may be over and nobody has recorded that yet.
-                previous.record(&mut tx, context).await?;
-                if previous.recorded.is_live() {
-                    return Err(already_active());
-                }
+    idempotency::run(db, context, "billing.activate", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(tenant_id).await?;
+        let plan = plans::get(&mut tx, &plan_code).await?;
+        if let Some(id) = subscriptions::find_live(&mut tx, holder).await?
+            && let Some(mut previous) = subscriptions::find_locked(&mut tx, id).await?
+        {
+            // It may be over and nobody has recorded that yet.
+            previous.record(&mut tx, context).await?;
+            if previous.recorded.is_live() {
+                return Err(already_active());
             }
-            let subscription = subscriptions::insert(&mut tx, context, tenant_id, holder, plan, standing).await?;
-            let response = ActivateSubscriptionResponse {
-                subscription_id: subscription.id.to_string(),
-                status: subscription.recorded.as_str().to_owned(),
-            };
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            Ok(response)
-        },
-    )
+        }
+        let subscription = subscriptions::insert(&mut tx, context, tenant_id, holder, plan, standing).await?;
+        let response = ActivateSubscriptionResponse {
+            subscription_id: subscription.id.to_string(),
+            status: subscription.recorded.as_str().to_owned(),
+        };
+        claim.complete(&mut tx, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    })
     .await
 }
 
@@ -124,12 +103,7 @@ pub async fn activate(
 /// # Errors
 /// 404 for an unknown plan or an organisation of another tenant; 503 where the database is away.
 pub async fn hear(tx: &mut Tx, context: &Context, activation: &Activation, at: DateTime<Utc>) -> Result<()> {
-    let &Activation {
-        tenant_id,
-        holder,
-        standing,
-        ..
-    } = activation;
+    let &Activation { tenant_id, holder, standing, .. } = activation;
     let plan = plans::get(tx, &activation.plan_code).await?;
     if let Some(id) = subscriptions::find_live(tx, holder).await?
         && let Some(mut subscription) = subscriptions::find_locked(tx, id).await?
@@ -144,20 +118,14 @@ pub async fn hear(tx: &mut Tx, context: &Context, activation: &Activation, at: D
             let paid_anew = subscription.plan != plan || subscription.state.standing == Standing::Trial;
             let news = if paid_anew {
                 subscription.period_start = context.now;
-                News::Renewed {
-                    period_end: plan.period_end(context.now),
-                }
+                News::Renewed { period_end: plan.period_end(context.now) }
             } else {
                 News::Resumed
             };
             subscription.plan = plan;
             subscription.state.hear(news, at);
             subscription.record(tx, context).await?;
-            return if paid_anew {
-                subscription.bill(tx, context).await
-            } else {
-                Ok(())
-            };
+            return if paid_anew { subscription.bill(tx, context).await } else { Ok(()) };
         }
         subscription.record(tx, context).await?;
     }

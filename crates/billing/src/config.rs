@@ -16,16 +16,9 @@ pub struct Config {
 impl Config {
     /// Reads them.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let webhook_secrets = reader.with(
-            "BILLING_WEBHOOK_SECRETS",
-            Vec::new(),
-            "one or two secrets, comma-separated",
-            parse_secrets,
-        );
-        Self {
-            stores: Stores::read(reader),
-            webhook_secrets,
-        }
+        let webhook_secrets =
+            reader.with("BILLING_WEBHOOK_SECRETS", Vec::new(), "one or two secrets, comma-separated", parse_secrets);
+        Self { stores: Stores::read(reader), webhook_secrets }
     }
 }
 
@@ -41,13 +34,7 @@ mod tests {
 
     #[test]
     fn one_or_two_secrets_are_read() {
-        for (text, count) in [
-            ("a", Some(1)),
-            ("a, b", Some(2)),
-            ("a,b,c", None),
-            ("a,", None),
-            (",", None),
-        ] {
+        for (text, count) in [("a", Some(1)), ("a, b", Some(2)), ("a,b,c", None), ("a,", None), (",", None)] {
             assert_eq!(parse_secrets(text).map(|secrets| secrets.len()), count, "{text}");
         }
     }

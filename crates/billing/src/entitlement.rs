@@ -35,22 +35,13 @@ struct Holding {
 impl Holding {
     /// Whether there is a subscription that is live at `now`. One whose end was recorded is over whatever its facts say.
     fn is_live(&self, now: DateTime<Utc>) -> bool {
-        self.subscription
-            .is_some_and(|(recorded, state)| recorded.is_live() && state.status(now).is_live())
+        self.subscription.is_some_and(|(recorded, state)| recorded.is_live() && state.status(now).is_live())
     }
 
     /// `Err` with the reason where `feature` is not included or its quota is spent.
     fn check(&self, feature: &str, now: DateTime<Utc>) -> Result<(), String> {
-        let Self {
-            plan_code,
-            features,
-            used,
-            ..
-        } = self;
-        if !features
-            .iter()
-            .any(|included| included == feature || included == EVERYTHING)
-        {
+        let Self { plan_code, features, used, .. } = self;
+        if !features.iter().any(|included| included == feature || included == EVERYTHING) {
             return Err(format!("the plan {plan_code} does not include {feature}"));
         }
         match self.ai_quota_monthly {
@@ -72,18 +63,12 @@ pub async fn check(db: &Db, subject: Subject, feature: &str, now: DateTime<Utc>)
     checks.text("featureKey", feature, 1, 128);
     checks.finish()?;
     let reason = decide(&list(db, subject, now).await?, feature, now).err();
-    Ok(CheckEntitlementResponse {
-        allowed: reason.is_none(),
-        reason: reason.unwrap_or_default(),
-    })
+    Ok(CheckEntitlementResponse { allowed: reason.is_none(), reason: reason.unwrap_or_default() })
 }
 
 /// `Err` with the reason where none of `holdings` includes `feature` now.
 fn decide(holdings: &[Holding], feature: &str, now: DateTime<Utc>) -> Result<(), String> {
-    let mut live = holdings
-        .iter()
-        .filter(|holding| holding.is_live(now))
-        .map(|holding| holding.check(feature, now));
+    let mut live = holdings.iter().filter(|holding| holding.is_live(now)).map(|holding| holding.check(feature, now));
     if let Some(first) = live.next() {
         return if live.any(|other| other.is_ok()) { Ok(()) } else { first };
     }
@@ -93,17 +78,11 @@ fn decide(holdings: &[Holding], feature: &str, now: DateTime<Utc>) -> Result<(),
         Some(Err(reason)) => reason,
         None => "there is no free plan".to_owned(),
     };
-    match holdings
-        .iter()
-        .find_map(|holding| Some((holding, holding.subscription?.1)))
-    {
+    match holdings.iter().find_map(|holding| Some((holding, holding.subscription?.1))) {
         None => Err(reason),
         Some((ended, state)) => {
             let day = state.deadline().date_naive();
-            Err(format!(
-                "the subscription to {} ended on {day}, and {reason}",
-                ended.plan_code
-            ))
+            Err(format!("the subscription to {} ended on {day}, and {reason}", ended.plan_code))
         }
     }
 }
@@ -123,17 +102,8 @@ pub async fn subscription(db: &Db, subject: Subject, now: DateTime<Utc>) -> Resu
         });
     };
     let end = state.period_end.to_rfc3339_opts(SecondsFormat::AutoSi, true);
-    let (renew_at, ends_at) = if state.cancel_at_period_end {
-        (String::new(), end)
-    } else {
-        (end, String::new())
-    };
-    Ok(GetActiveSubscriptionResponse {
-        plan_code,
-        status: state.status(now).as_str().to_owned(),
-        renew_at,
-        ends_at,
-    })
+    let (renew_at, ends_at) = if state.cancel_at_period_end { (String::new(), end) } else { (end, String::new()) };
+    Ok(GetActiveSubscriptionResponse { plan_code, status: state.status(now).as_str().to_owned(), renew_at, ends_at })
 }
 
 /// A row of [`list`]; the columns of a subscription are all there or all missing.
@@ -152,12 +122,7 @@ struct Row {
 
 impl From<Row> for Holding {
     fn from(row: Row) -> Self {
-        let facts = (
-            row.status,
-            row.standing,
-            row.current_period_end,
-            row.cancel_at_period_end,
-        );
+        let facts = (row.status, row.standing, row.current_period_end, row.cancel_at_period_end);
         let subscription = match facts {
             (Some(status), Some(standing), Some(period_end), Some(cancel_at_period_end)) => {
                 let (period_known_at, payment_known_at) = (row.period_known_at, row.payment_known_at);
@@ -239,21 +204,12 @@ mod tests {
 
     fn holding(plan_code: &str, features: &[&str], quota: Option<i64>, used: i64) -> Holding {
         let features = features.iter().map(|&key| key.to_owned()).collect();
-        Holding {
-            plan_code: plan_code.to_owned(),
-            features,
-            ai_quota_monthly: quota,
-            used,
-            subscription: None,
-        }
+        Holding { plan_code: plan_code.to_owned(), features, ai_quota_monthly: quota, used, subscription: None }
     }
 
     fn subscribed(holding: Holding, recorded: Status, days_left: i64) -> Holding {
         let state = State::new(Standing::Active, now() + TimeDelta::days(days_left));
-        Holding {
-            subscription: Some((recorded, state)),
-            ..holding
-        }
+        Holding { subscription: Some((recorded, state)), ..holding }
     }
 
     fn free(used: i64) -> Holding {
@@ -265,10 +221,7 @@ mod tests {
         let plan = holding("P", &["ai.flow.execute", "roadmap.regenerate"], Some(3), 3);
         let plan = [subscribed(plan, Status::Active, 5)];
         let reason = decide(&plan, "ai.flow.execute", now()).unwrap_err();
-        assert_eq!(
-            reason,
-            "the monthly AI quota of 3 in the plan P is used up; it resets on 2026-02-01"
-        );
+        assert_eq!(reason, "the monthly AI quota of 3 in the plan P is used up; it resets on 2026-02-01");
         assert_eq!(decide(&plan, "roadmap.regenerate", now()), Ok(()));
     }
 
@@ -282,10 +235,7 @@ mod tests {
 
     #[test]
     fn a_live_plan_stands_alone_without_the_free_one_behind_it() {
-        let plan = [
-            subscribed(holding("P", &["analytics.advanced"], None, 0), Status::Active, 5),
-            free(0),
-        ];
+        let plan = [subscribed(holding("P", &["analytics.advanced"], None, 0), Status::Active, 5), free(0)];
         assert!(decide(&plan, "ai.flow.execute", now()).is_err());
     }
 
@@ -295,14 +245,7 @@ mod tests {
         let organizations = subscribed(holding("ORG", &["*"], Some(9), 8), Status::Active, 5);
         let both = [own.clone(), organizations.clone(), free(1)];
         assert_eq!(decide(&both, "ai.flow.execute", now()), Ok(()));
-        let spent = [
-            own,
-            Holding {
-                used: 9,
-                ..organizations
-            },
-            free(1),
-        ];
+        let spent = [own, Holding { used: 9, ..organizations }, free(1)];
         assert!(decide(&spent, "ai.flow.execute", now()).unwrap_err().contains("OWN"));
     }
 
@@ -313,14 +256,8 @@ mod tests {
             let holdings = [ended, free(0)];
             assert_eq!(decide(&holdings, "ai.flow.execute", now()), Ok(()));
             let reason = decide(&holdings, "roadmap.regenerate", now()).unwrap_err();
-            assert!(
-                reason.starts_with("the subscription to PREMIUM ended on 2026-01-0"),
-                "{reason}"
-            );
-            assert!(
-                reason.ends_with("the plan FREEMIUM does not include roadmap.regenerate"),
-                "{reason}"
-            );
+            assert!(reason.starts_with("the subscription to PREMIUM ended on 2026-01-0"), "{reason}");
+            assert!(reason.ends_with("the plan FREEMIUM does not include roadmap.regenerate"), "{reason}");
         }
     }
 }

@@ -43,10 +43,7 @@ impl App {
     }
 }
 
-pub(crate) const OK: Ack = Ack {
-    ok: true,
-    message: String::new(),
-};
+pub(crate) const OK: Ack = Ack { ok: true, message: String::new() };
 
 #[tonic::async_trait]
 impl SubscriptionBillingService for App {
@@ -56,9 +53,7 @@ impl SubscriptionBillingService for App {
     ) -> Result<Response<CheckEntitlementResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(
-            entitlement::check(&self.db, subject, &message.feature_key, context.now).await?,
-        ))
+        Ok(Response::new(entitlement::check(&self.db, subject, &message.feature_key, context.now).await?))
     }
 
     async fn get_active_subscription(
@@ -67,9 +62,7 @@ impl SubscriptionBillingService for App {
     ) -> Result<Response<GetActiveSubscriptionResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(
-            entitlement::subscription(&self.db, subject, context.now).await?,
-        ))
+        Ok(Response::new(entitlement::subscription(&self.db, subject, context.now).await?))
     }
 
     async fn upsert_plan(&self, request: Request<UpsertPlanRequest>) -> Result<Response<Ack>, Status> {
@@ -84,19 +77,12 @@ impl SubscriptionBillingService for App {
     ) -> Result<Response<ActivateSubscriptionResponse>, Status> {
         let (context, message) = open(request)?;
         context.user()?.require_any(&[Role::Operator])?;
-        Ok(Response::new(
-            activation::activate(&self.db, &self.directory, &context, &message).await?,
-        ))
+        Ok(Response::new(activation::activate(&self.db, &self.directory, &context, &message).await?))
     }
 
     async fn handle_webhook(&self, request: Request<HandleWebhookRequest>) -> Result<Response<Ack>, Status> {
         let (context, message) = open(request)?;
-        signature::verify(
-            &self.webhook_secrets,
-            &message.signature,
-            &message.raw_body,
-            context.now,
-        )?;
+        signature::verify(&self.webhook_secrets, &message.signature, &message.raw_body, context.now)?;
         let webhook = Webhook::parse(&message.raw_body, context.now)?;
         webhooks::apply(&self.db, &self.directory, &context, &webhook).await?;
         Ok(Response::new(OK))

@@ -40,10 +40,7 @@ pub async fn issue(
     .execute(&mut **tx)
     .await
     .on_constraint("invoices_external_invoice_ref_key", || {
-        Error::conflict(
-            "invoice_in_use",
-            "another webhook names this invoice at the same time; send it again",
-        )
+        Error::conflict("invoice_in_use", "another webhook names this invoice at the same time; send it again")
     })?;
     Ok(invoice_id)
 }
@@ -53,12 +50,9 @@ pub async fn issue(
 /// # Errors
 /// 503 where the database is away.
 pub async fn find(tx: &mut Tx, external_ref: &str) -> Result<Option<(Uuid, Uuid)>> {
-    let found = sqlx::query!(
-        "select id, subscription_id from invoices where external_invoice_ref = $1",
-        external_ref
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
+    let found = sqlx::query!("select id, subscription_id from invoices where external_invoice_ref = $1", external_ref)
+        .fetch_optional(&mut **tx)
+        .await?;
     Ok(found.map(|invoice| (invoice.id, invoice.subscription_id)))
 }
 
@@ -97,11 +91,6 @@ pub async fn pay(
     .fetch_optional(&mut **tx)
     .await?;
     let Some(amount_usd) = amount_usd else { return Ok(()) };
-    let event = InvoicePaid {
-        invoice_id,
-        subscription_id: subscription.id,
-        amount_usd: cents(amount_usd),
-        paid_at,
-    };
+    let event = InvoicePaid { invoice_id, subscription_id: subscription.id, amount_usd: cents(amount_usd), paid_at };
     outbox::publish(tx, context, subscription.about(), &event).await
 }

@@ -28,11 +28,7 @@ use sqlx::migrate::Migrator;
 use crate::{config::Config, usage::Usage};
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "subscription-billing-service",
-    http_port: 8087,
-    grpc_port: 6007,
-};
+pub const SERVICE: Service = Service { name: "subscription-billing-service", http_port: 8087, grpc_port: 6007 };
 
 /// The tables of the database `billing`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/billing");
@@ -50,21 +46,9 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, config) = careeros_shared::config::load(&SERVICE, &boot.env, Config::read)?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, kafka) = runtime.stores(&config.stores, &MIGRATIONS)?;
-    runtime.consume(
-        &db,
-        &kafka,
-        Consumer {
-            group: usage::GROUP,
-            topics: &[AiFlowExecuted::TOPIC],
-            handler: Usage,
-        },
-    );
+    runtime.consume(&db, &kafka, Consumer { group: usage::GROUP, topics: &[AiFlowExecuted::TOPIC], handler: Usage });
     runtime.spawn(keep_up(db.clone(), runtime.clock.clone()));
-    let app = grpc::App {
-        db,
-        directory: runtime.directory.clone(),
-        webhook_secrets: config.webhook_secrets.into(),
-    };
+    let app = grpc::App { db, directory: runtime.directory.clone(), webhook_secrets: config.webhook_secrets.into() };
     runtime.serve(app.routes(), careeros_rest::billing::routes).await
 }
 

@@ -33,9 +33,7 @@ impl Standing {
 
     /// The standing written `text`.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Trial, Self::Active, Self::PastDue]
-            .into_iter()
-            .find(|standing| standing.as_str() == text)
+        [Self::Trial, Self::Active, Self::PastDue].into_iter().find(|standing| standing.as_str() == text)
     }
 }
 

@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(
-        &careeros_billing::SERVICE,
-        Some(&careeros_billing::MIGRATIONS),
-        careeros_billing::run,
-    )
+    careeros_shared::boot::main(&careeros_billing::SERVICE, Some(&careeros_billing::MIGRATIONS), careeros_billing::run)
 }

@@ -23,10 +23,7 @@ pub const FREE_PLAN: &str = "FREEMIUM";
 /// The feature that stands for all.
 pub const EVERYTHING: &str = "*";
 /// The tenant in the envelope of events that are about no tenant.
-const NO_TENANT: About = About {
-    tenant_id: Uuid::nil(),
-    user_id: None,
-};
+const NO_TENANT: About = About { tenant_id: Uuid::nil(), user_id: None };
 
 /// The highest price in USD.
 const PRICE_MAX: u32 = 1_000_000;
@@ -86,9 +83,7 @@ impl Plan {
     /// The end of a period that begins at `start`. A period that would end on a day that its month does not have ends on
     /// the month's last.
     pub fn period_end(&self, start: DateTime<Utc>) -> DateTime<Utc> {
-        start
-            .checked_add_months(Months::new(self.billing_interval.months()))
-            .unwrap_or(start)
+        start.checked_add_months(Months::new(self.billing_interval.months())).unwrap_or(start)
     }
 
     /// What it brings in a month, in USD with two decimals.
@@ -118,16 +113,11 @@ pub async fn get(tx: &mut Tx, code: &str) -> Result<Plan> {
 /// 400 naming each wrong field; 503 where the database is away.
 pub async fn upsert(db: &Db, context: &Context, request: &UpsertPlanRequest) -> Result<Ack> {
     let (interval, price_usd) = check(request)?;
-    idempotency::run(
-        db,
-        context,
-        "billing.plans",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin_system().await?;
-            // Nothing is returned where the plan is already as requested.
-            let changed = sqlx::query_scalar!(
-                "insert into plans as p (id, code, name, billing_interval, price_usd, features_json, ai_quota_monthly,
+    idempotency::run(db, context, "billing.plans", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin_system().await?;
+        // Nothing is returned where the plan is already as requested.
+        let changed = sqlx::query_scalar!(
+            "insert into plans as p (id, code, name, billing_interval, price_usd, features_json, ai_quota_monthly,
                                      created_at, updated_at, announced_at)
              values ($1, $2, $3, $4, $5, coalesce($6, '[]'::jsonb), $7, $8, $8, $8)
              on conflict on constraint plans_code_key do update
@@ -136,25 +126,24 @@ pub async fn upsert(db: &Db, context: &Context, request: &UpsertPlanRequest) -> 
              where (p.name, p.billing_interval, p.price_usd, p.features_json, p.ai_quota_monthly) is distinct from
                    ($3, $4, $5, coalesce($6, p.features_json), coalesce($7, p.ai_quota_monthly))
              returning code",
-                id::new(context.now),
-                request.code,
-                request.name,
-                interval.as_str(),
-                price_usd,
-                request.features.as_ref().map(|features| Json(&features.keys)) as Option<Json<&Vec<String>>>,
-                request.ai_quota_monthly,
-                context.now,
-            )
-            .fetch_optional(&mut *tx)
-            .await?;
-            if let Some(plan_code) = changed {
-                publish(&mut tx, context, plan_code, price_usd, interval, context.now).await?;
-            }
-            claim.complete(&mut tx, &OK).await?;
-            tx.commit().await?;
-            Ok(OK)
-        },
-    )
+            id::new(context.now),
+            request.code,
+            request.name,
+            interval.as_str(),
+            price_usd,
+            request.features.as_ref().map(|features| Json(&features.keys)) as Option<Json<&Vec<String>>>,
+            request.ai_quota_monthly,
+            context.now,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(plan_code) = changed {
+            publish(&mut tx, context, plan_code, price_usd, interval, context.now).await?;
+        }
+        claim.complete(&mut tx, &OK).await?;
+        tx.commit().await?;
+        Ok(OK)
+    })
     .await
 }
 
@@ -174,15 +163,7 @@ pub async fn announce(db: &Db, now: DateTime<Utc>) -> Result<()> {
     .await?;
     let context = Context::internal(now);
     for plan in unannounced {
-        publish(
-            &mut tx,
-            &context,
-            plan.code,
-            plan.price_usd,
-            plan.billing_interval,
-            plan.updated_at,
-        )
-        .await?;
+        publish(&mut tx, &context, plan.code, plan.price_usd, plan.billing_interval, plan.updated_at).await?;
     }
     tx.commit().await
 }
@@ -196,52 +177,31 @@ async fn publish(
     effective_at: DateTime<Utc>,
 ) -> Result<()> {
     let price_usd = cents(price_usd);
-    let event = PlanChanged {
-        plan_code,
-        price_usd,
-        billing_interval: interval.as_str().to_owned(),
-        effective_at,
-    };
+    let event = PlanChanged { plan_code, price_usd, billing_interval: interval.as_str().to_owned(), effective_at };
     outbox::publish(tx, context, NO_TENANT, &event).await
 }
 
 fn check(request: &UpsertPlanRequest) -> Result<(Interval, Decimal)> {
     let mut checks = Checks::new();
-    checks.check(
-        "code",
-        is_code(&request.code),
-        "must be 1 to 64 of A-Z, 0-9 and _, beginning with a letter",
-    );
+    checks.check("code", is_code(&request.code), "must be 1 to 64 of A-Z, 0-9 and _, beginning with a letter");
     checks.text("name", &request.name, 1, 255);
     let interval = Interval::parse(&request.billing_interval);
     checks.check("billingInterval", interval.is_some(), "must be MONTH or YEAR");
     let price_usd = checks.ok(parse_usd("priceUsd", &request.price_usd));
-    let features = request
-        .features
-        .as_ref()
-        .map(|features| features.keys.as_slice())
-        .unwrap_or_default();
+    let features = request.features.as_ref().map(|features| features.keys.as_slice()).unwrap_or_default();
     checks.check("features", features.len() <= FEATURES_MAX, "must be 100 or fewer");
     for (index, key) in features.iter().enumerate() {
         checks.text(&format!("features[{index}]"), key, 1, FEATURE_LENGTH_MAX);
     }
-    checks.check(
-        "aiQuotaMonthly",
-        request.ai_quota_monthly.is_none_or(|quota| quota >= 0),
-        "must be 0 or more",
-    );
+    checks.check("aiQuotaMonthly", request.ai_quota_monthly.is_none_or(|quota| quota >= 0), "must be 0 or more");
     checks.finish()?;
-    interval
-        .zip(price_usd)
-        .ok_or_else(|| Error::invalid("billingInterval", "must be MONTH or YEAR"))
+    interval.zip(price_usd).ok_or_else(|| Error::invalid("billingInterval", "must be MONTH or YEAR"))
 }
 
 fn is_code(code: &str) -> bool {
     code.len() <= 64
         && code.starts_with(|c: char| c.is_ascii_uppercase())
-        && code
-            .chars()
-            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        && code.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// An amount of USD from 0 to 1,000,000 with at most two decimals out of the input field `field`.
@@ -251,9 +211,7 @@ fn is_code(code: &str) -> bool {
 pub fn parse_usd(field: &str, text: &str) -> Result<Decimal> {
     let amount = Decimal::from_str_exact(text).ok().map(|amount| amount.normalize());
     let amount = amount.filter(|a| a.scale() <= 2 && (Decimal::ZERO..=Decimal::from(PRICE_MAX)).contains(a));
-    amount
-        .map(cents)
-        .ok_or_else(|| Error::invalid(field, "must be from 0 to 1000000 with at most two decimals"))
+    amount.map(cents).ok_or_else(|| Error::invalid(field, "must be from 0 to 1000000 with at most two decimals"))
 }
 
 /// The amount written with two decimals; zero comes out of the database with none.
@@ -270,12 +228,7 @@ mod tests {
     use super::*;
 
     fn plan(billing_interval: Interval, price_usd: Decimal) -> Plan {
-        Plan {
-            id: Uuid::nil(),
-            code: "P".into(),
-            billing_interval,
-            price_usd,
-        }
+        Plan { id: Uuid::nil(), code: "P".into(), billing_interval, price_usd }
     }
 
     #[test]
@@ -288,14 +241,8 @@ mod tests {
     #[test]
     fn a_period_ends_on_a_day_that_exists() {
         let start: DateTime<Utc> = "2026-01-31T12:00:00Z".parse().unwrap();
-        assert_eq!(
-            plan(Interval::Month, dec!(1)).period_end(start).to_rfc3339(),
-            "2026-02-28T12:00:00+00:00"
-        );
-        assert_eq!(
-            plan(Interval::Year, dec!(1)).period_end(start).to_rfc3339(),
-            "2027-01-31T12:00:00+00:00"
-        );
+        assert_eq!(plan(Interval::Month, dec!(1)).period_end(start).to_rfc3339(), "2026-02-28T12:00:00+00:00");
+        assert_eq!(plan(Interval::Year, dec!(1)).period_end(start).to_rfc3339(), "2027-01-31T12:00:00+00:00");
     }
 
     #[test]
@@ -303,11 +250,7 @@ mod tests {
         assert_eq!(parse_usd("priceUsd", "29.9").unwrap().to_string(), "29.90");
         assert_eq!(parse_usd("priceUsd", "1.500").unwrap().to_string(), "1.50");
         for text in ["", "-1", "1.005", "1000000.01", "1e3", "NaN", "29,90", " 1"] {
-            assert_eq!(
-                parse_usd("priceUsd", text).unwrap_err().fields()[0].field,
-                "priceUsd",
-                "{text:?}"
-            );
+            assert_eq!(parse_usd("priceUsd", text).unwrap_err().fields()[0].field, "priceUsd", "{text:?}");
         }
     }
 

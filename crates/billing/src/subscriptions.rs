@@ -73,12 +73,7 @@ impl Holder {
     /// 404 where there is no such user there, whether or not there is one elsewhere; 503 where nobody can say.
     pub async fn check(self, directory: &Directory, tenant_id: Uuid, now: DateTime<Utc>) -> Result<()> {
         let Self::User(user_id) = self else { return Ok(()) };
-        directory
-            .find_tenant(user_id, now)
-            .await?
-            .filter(|found| *found == tenant_id)
-            .map(|_| ())
-            .or_not_found("user")
+        directory.find_tenant(user_id, now).await?.filter(|found| *found == tenant_id).map(|_| ()).or_not_found("user")
     }
 }
 
@@ -108,19 +103,12 @@ pub struct Subscription {
 impl Subscription {
     /// Whose events its events are.
     pub fn about(&self) -> About {
-        About {
-            tenant_id: self.tenant_id,
-            user_id: self.holder.user_id(),
-        }
+        About { tenant_id: self.tenant_id, user_id: self.holder.user_id() }
     }
 
     /// What it brings in a month; a trial nothing.
     fn mrr_usd(&self) -> Decimal {
-        if self.state.standing == Standing::Trial {
-            cents(Decimal::ZERO)
-        } else {
-            self.plan.mrr_usd()
-        }
+        if self.state.standing == Standing::Trial { cents(Decimal::ZERO) } else { self.plan.mrr_usd() }
     }
 
     /// Stores what has changed since it was last recorded, and publishes what of it concerns others: that it has ended,
@@ -397,10 +385,7 @@ fn is_over(state: &State, now: DateTime<Utc>) -> bool {
 /// The two unique indexes over live subscriptions stand for one rule.
 fn second_live(error: sqlx::Error) -> Error {
     let constraint = error.as_database_error().and_then(|error| error.constraint());
-    if matches!(
-        constraint,
-        Some("subscriptions_user_id_key" | "subscriptions_organization_id_key")
-    ) {
+    if matches!(constraint, Some("subscriptions_user_id_key" | "subscriptions_organization_id_key")) {
         already_active().with_source(error)
     } else {
         error.into()
@@ -409,8 +394,5 @@ fn second_live(error: sqlx::Error) -> Error {
 
 /// 409: one live subscription is the most that a user or an organisation has.
 pub(crate) fn already_active() -> Error {
-    Error::conflict(
-        "already_active",
-        "this user or organisation has a live subscription already",
-    )
+    Error::conflict("already_active", "this user or organisation has a live subscription already")
 }

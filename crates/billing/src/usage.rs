@@ -25,9 +25,7 @@ pub fn month_of(at: DateTime<Utc>) -> NaiveDate {
 
 /// The first day of the month after that of `at`, when quotas are full again.
 pub fn next_month(at: DateTime<Utc>) -> NaiveDate {
-    month_of(at)
-        .checked_add_months(Months::new(1))
-        .unwrap_or(NaiveDate::MAX)
+    month_of(at).checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX)
 }
 
 /// Counts executions.
@@ -43,11 +41,7 @@ impl Handler for Usage {
                 "SUCCESS" | "PARTIAL" => {
                     executions.push(event.execution_id);
                     tenants.push(envelope.tenant()?);
-                    users.push(
-                        envelope
-                            .user()?
-                            .ok_or_else(|| Error::invalid("user_id", "is required"))?,
-                    );
+                    users.push(envelope.user()?.ok_or_else(|| Error::invalid("user_id", "is required"))?);
                     months.push(month_of(envelope.occurred_at));
                 }
                 "FAILED" => {}
@@ -92,9 +86,7 @@ impl Handler for Usage {
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let before = month_of(now).checked_sub_days(RETENTION).unwrap_or(NaiveDate::MIN);
     let mut tx = db.begin_system().await?;
-    sqlx::query!("delete from metered_executions where month < $1", before)
-        .execute(&mut *tx)
-        .await?;
+    sqlx::query!("delete from metered_executions where month < $1", before).execute(&mut *tx).await?;
     tx.commit().await
 }
 
@@ -107,9 +99,6 @@ mod tests {
         let last: DateTime<Utc> = "2026-12-31T23:59:59.999999Z".parse().unwrap();
         assert_eq!(month_of(last).to_string(), "2026-12-01");
         assert_eq!(next_month(last).to_string(), "2027-01-01");
-        assert_eq!(
-            month_of("2026-12-31T23:30:00-01:00".parse().unwrap()).to_string(),
-            "2027-01-01"
-        );
+        assert_eq!(month_of("2026-12-31T23:30:00-01:00".parse().unwrap()).to_string(), "2027-01-01");
     }
 }

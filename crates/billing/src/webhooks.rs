@@ -42,14 +42,8 @@ pub struct Webhook {
 #[derive(Debug)]
 enum Event {
     Activated(Activation),
-    Renewed {
-        subscription_id: Uuid,
-        period_end: DateTime<Utc>,
-    },
-    Canceled {
-        subscription_id: Uuid,
-        at_period_end: bool,
-    },
+    Renewed { subscription_id: Uuid, period_end: DateTime<Utc> },
+    Canceled { subscription_id: Uuid, at_period_end: bool },
     Paid(InvoiceRef),
     PaymentFailed(InvoiceRef),
 }
@@ -118,11 +112,7 @@ impl Webhook {
             None => format!("sha256:{}", hex::encode(Sha256::digest(raw_body))),
         };
         let event = Event::parse(&body.event_type, &body.payload)?;
-        Ok(Self {
-            key,
-            occurred_at: body.occurred_at.map_or(now, |at| at.min(now)),
-            event,
-        })
+        Ok(Self { key, occurred_at: body.occurred_at.map_or(now, |at| at.min(now)), event })
     }
 }
 
@@ -139,24 +129,12 @@ impl Event {
                 }))
             }
             "subscription.renewed" => {
-                let RenewedPayload {
-                    subscription_id,
-                    current_period_end,
-                } = read(payload)?;
-                Ok(Self::Renewed {
-                    subscription_id,
-                    period_end: current_period_end,
-                })
+                let RenewedPayload { subscription_id, current_period_end } = read(payload)?;
+                Ok(Self::Renewed { subscription_id, period_end: current_period_end })
             }
             "subscription.canceled" => {
-                let CanceledPayload {
-                    subscription_id,
-                    at_period_end,
-                } = read(payload)?;
-                Ok(Self::Canceled {
-                    subscription_id,
-                    at_period_end: at_period_end.unwrap_or(true),
-                })
+                let CanceledPayload { subscription_id, at_period_end } = read(payload)?;
+                Ok(Self::Canceled { subscription_id, at_period_end: at_period_end.unwrap_or(true) })
             }
             "invoice.paid" => InvoiceRef::parse(read(payload)?).map(Self::Paid),
             "invoice.payment_failed" => InvoiceRef::parse(read(payload)?).map(Self::PaymentFailed),
@@ -175,26 +153,14 @@ impl InvoiceRef {
         if let Some(external_ref) = &payload.invoice_ref {
             checks.text("payload.invoice_ref", external_ref, 1, 255);
         }
-        let amount = payload
-            .amount_usd
-            .and_then(|a| checks.ok(plans::parse_usd("payload.amount_usd", &a.0)));
+        let amount = payload.amount_usd.and_then(|a| checks.ok(plans::parse_usd("payload.amount_usd", &a.0)));
         checks.finish()?;
         let known_by = payload.subscription_id.zip(amount);
         if payload.invoice_ref.is_none() && known_by.is_none() {
-            let missing = if payload.subscription_id.is_some() {
-                "payload.amount_usd"
-            } else {
-                "payload.invoice_ref"
-            };
-            return Err(Error::invalid(
-                missing,
-                "give either invoice_ref or subscription_id and amount_usd",
-            ));
+            let missing = if payload.subscription_id.is_some() { "payload.amount_usd" } else { "payload.invoice_ref" };
+            return Err(Error::invalid(missing, "give either invoice_ref or subscription_id and amount_usd"));
         }
-        Ok(Self {
-            external_ref: payload.invoice_ref,
-            known_by,
-        })
+        Ok(Self { external_ref: payload.invoice_ref, known_by })
     }
 }
 
@@ -216,10 +182,7 @@ fn read<T: DeserializeOwned>(payload: &serde_json::Map<String, serde_json::Value
 /// database or the auth service is away.
 pub async fn apply(db: &Db, directory: &Directory, context: &Context, webhook: &Webhook) -> Result<()> {
     if let Event::Activated(activation) = &webhook.event {
-        activation
-            .holder
-            .check(directory, activation.tenant_id, context.now)
-            .await?;
+        activation.holder.check(directory, activation.tenant_id, context.now).await?;
     }
     // A provider does not say whose tenant its references belong to.
     let mut tx = db.begin_system().await?;
@@ -237,23 +200,12 @@ pub async fn apply(db: &Db, directory: &Directory, context: &Context, webhook: &
     let at = webhook.occurred_at;
     match &webhook.event {
         Event::Activated(activation) => activation::hear(&mut tx, context, activation, at).await?,
-        Event::Renewed {
-            subscription_id,
-            period_end,
-        } => {
+        Event::Renewed { subscription_id, period_end } => {
             renew(&mut tx, context, *subscription_id, *period_end, at).await?;
         }
-        Event::Canceled {
-            subscription_id,
-            at_period_end,
-        } => {
+        Event::Canceled { subscription_id, at_period_end } => {
             let mut subscription = get_locked(&mut tx, *subscription_id).await?;
-            subscription.state.hear(
-                News::Canceled {
-                    at_period_end: *at_period_end,
-                },
-                at,
-            );
+            subscription.state.hear(News::Canceled { at_period_end: *at_period_end }, at);
             subscription.record(&mut tx, context).await?;
         }
         Event::Paid(invoice) => {
@@ -294,9 +246,7 @@ async fn renew(
 }
 
 async fn get_locked(tx: &mut Tx, subscription_id: Uuid) -> Result<Subscription> {
-    subscriptions::find_locked(tx, subscription_id)
-        .await?
-        .or_not_found("subscription")
+    subscriptions::find_locked(tx, subscription_id).await?.or_not_found("subscription")
 }
 
 /// The invoice that is meant with its subscription, issued now where the provider tells of one that we do not know.
@@ -321,8 +271,6 @@ async fn get_invoice(tx: &mut Tx, context: &Context, meant: &InvoiceRef) -> Resu
 /// # Errors
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from webhook_events where received_at < $1", now - RETENTION)
-        .execute(db.pool())
-        .await?;
+    sqlx::query!("delete from webhook_events where received_at < $1", now - RETENTION).execute(db.pool()).await?;
     Ok(())
 }

@@ -30,12 +30,7 @@ impl Viewer {
     /// # Errors
     /// 401 where a token came with the call and is not valid.
     pub fn of(context: &Context) -> Result<Self> {
-        let nobody = Self {
-            tenant_id: Uuid::nil(),
-            user_id: Uuid::nil(),
-            sees_drafts: false,
-            sees_all_tenants: false,
-        };
+        let nobody = Self { tenant_id: Uuid::nil(), user_id: Uuid::nil(), sees_drafts: false, sees_all_tenants: false };
         Ok(match context.caller()? {
             Caller::User(user) => Self {
                 tenant_id: user.tenant_id,
@@ -43,11 +38,7 @@ impl Viewer {
                 sees_drafts: user.is(Role::Admin) || user.is(Role::Operator),
                 sees_all_tenants: user.is(Role::Operator),
             },
-            Caller::Service => Self {
-                sees_drafts: true,
-                sees_all_tenants: true,
-                ..nobody
-            },
+            Caller::Service => Self { sees_drafts: true, sees_all_tenants: true, ..nobody },
             Caller::Anonymous => nobody,
         })
     }
@@ -66,11 +57,7 @@ pub(crate) struct Locked {
 
 /// Begins a transaction that sees what `user` may change: the tenant's rows, for an OPERATOR all.
 pub(crate) async fn begin_edit(db: &Db, user: &User) -> Result<Tx> {
-    if user.is(Role::Operator) {
-        db.begin_system().await
-    } else {
-        db.begin(user.tenant_id).await
-    }
+    if user.is(Role::Operator) { db.begin_system().await } else { db.begin(user.tenant_id).await }
 }
 
 /// Locks the course `course_id`.

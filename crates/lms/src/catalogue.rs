@@ -83,14 +83,8 @@ pub async fn list(db: &Db, viewer: Viewer, request: &ListCoursesRequest) -> Resu
     )
     .fetch_all(db.pool())
     .await?;
-    let (rows, next_cursor) = page.cut(rows, |row| Position {
-        time: row.published_at,
-        id: row.course_id,
-    });
-    Ok(ListCoursesResponse {
-        items: rows.into_iter().map(CourseSummary::from).collect(),
-        next_cursor,
-    })
+    let (rows, next_cursor) = page.cut(rows, |row| Position { time: row.published_at, id: row.course_id });
+    Ok(ListCoursesResponse { items: rows.into_iter().map(CourseSummary::from).collect(), next_cursor })
 }
 
 /// The search as a PostgreSQL text query: every word as the beginning of one. `None` where nothing is searched for, and
@@ -100,9 +94,7 @@ fn to_tsquery(q: &str) -> Option<String> {
         return None;
     }
     // As `search_words` in the migrations cuts up what is searched. No quote is left to break out of.
-    let words = q
-        .split(|c: char| c.is_ascii_punctuation() || c.is_whitespace())
-        .filter(|word| !word.is_empty());
+    let words = q.split(|c: char| c.is_ascii_punctuation() || c.is_whitespace()).filter(|word| !word.is_empty());
     let words: Vec<_> = words.map(|word| format!("'{word}':*")).collect();
     Some(words.join(" & "))
 }
@@ -113,10 +105,7 @@ mod tests {
 
     #[test]
     fn punctuation_separates_words_and_is_never_part_of_the_query() {
-        assert_eq!(
-            to_tsquery("node.js  Web-Dev").as_deref(),
-            Some("'node':* & 'js':* & 'Web':* & 'Dev':*")
-        );
+        assert_eq!(to_tsquery("node.js  Web-Dev").as_deref(), Some("'node':* & 'js':* & 'Web':* & 'Dev':*"));
         assert_eq!(to_tsquery("rust' | !x:*\\").as_deref(), Some("'rust':* & 'x':*"));
         assert_eq!(to_tsquery("?!").as_deref(), Some(""));
         assert_eq!(to_tsquery("  "), None);

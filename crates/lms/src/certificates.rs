@@ -24,10 +24,7 @@ pub struct New {
 impl New {
     /// A certificate whose code holds `random`, which nobody must be able to guess.
     pub fn at(now: DateTime<Utc>, random: [u8; 16]) -> Self {
-        Self {
-            id: id::new(now),
-            verification_code: URL_SAFE_NO_PAD.encode(random),
-        }
+        Self { id: id::new(now), verification_code: URL_SAFE_NO_PAD.encode(random) }
     }
 }
 
@@ -60,10 +57,7 @@ pub async fn get(db: &Db, verification_code: &str) -> Result<GetCertificateRespo
 }
 
 fn is_code(text: &str) -> bool {
-    text.len() == CODE_LENGTH
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    text.len() == CODE_LENGTH && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[cfg(test)]

@@ -19,10 +19,7 @@ use crate::certificates;
 /// The most time that can be reported for a lesson: a day.
 const MINUTES_MAX: i32 = 1440;
 
-const OK: Ack = Ack {
-    ok: true,
-    message: String::new(),
-};
+const OK: Ack = Ack { ok: true, message: String::new() };
 
 /// A lesson that the subject says to have completed.
 #[derive(Debug)]
@@ -50,18 +47,9 @@ impl Completion {
     fn events(&self, context: &Context, subject: Subject, certificate: &certificates::New) -> Result<[outbox::Row; 3]> {
         let (user_id, course_id, completed_at) = (subject.user_id, self.course_id, context.now);
         let time_spent_minutes = self.time_spent_minutes.unsigned_abs();
-        let lesson = LessonCompleted {
-            lesson_id: self.lesson_id,
-            course_id,
-            user_id,
-            completed_at,
-            time_spent_minutes,
-        };
-        let course = CourseCompleted {
-            user_id,
-            course_id,
-            completed_at,
-        };
+        let lesson =
+            LessonCompleted { lesson_id: self.lesson_id, course_id, user_id, completed_at, time_spent_minutes };
+        let course = CourseCompleted { user_id, course_id, completed_at };
         let issued = CertificateIssued {
             user_id,
             course_id,
@@ -97,22 +85,16 @@ pub async fn create(
         }
         return Ok(OK);
     }
-    idempotency::run(
-        db,
-        context,
-        "lms.lessons.complete",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(subject.tenant_id).await?;
-            let counts = insert(&mut *tx, context, subject, &completion, certificate).await?;
-            claim.complete(&mut tx, &OK).await?;
-            tx.commit().await?;
-            if counts {
-                db.wake_relay();
-            }
-            Ok(OK)
-        },
-    )
+    idempotency::run(db, context, "lms.lessons.complete", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(subject.tenant_id).await?;
+        let counts = insert(&mut *tx, context, subject, &completion, certificate).await?;
+        claim.complete(&mut tx, &OK).await?;
+        tx.commit().await?;
+        if counts {
+            db.wake_relay();
+        }
+        Ok(OK)
+    })
     .await
 }
 
@@ -155,10 +137,7 @@ async fn insert(
         return Err(Error::not_found("lesson"));
     }
     if !outcome.is_enrolled {
-        return Err(Error::conflict(
-            "not_enrolled",
-            "enrol in the course before completing its lessons",
-        ));
+        return Err(Error::conflict("not_enrolled", "enrol in the course before completing its lessons"));
     }
     Ok(outcome.counts)
 }

@@ -71,18 +71,11 @@ impl New {
         checks.text("title", &request.title, 1, 255);
         checks.text("description", &request.description, 0, DESCRIPTION_MAX);
         let price_usd = parse_price(&request.price_usd);
-        checks.check(
-            "priceUsd",
-            price_usd.is_some(),
-            "must be from 0 to 99999999.99 with at most 2 decimals",
-        );
+        checks.check("priceUsd", price_usd.is_some(), "must be from 0 to 99999999.99 with at most 2 decimals");
         let visibility = Visibility::parse(&request.visibility);
         checks.check("visibility", visibility.is_some(), "must be PUBLIC or TENANT");
         checks.finish()?;
-        Ok(Self {
-            price_usd: price_usd.unwrap_or_default(),
-            visibility: visibility.unwrap_or(Visibility::Public),
-        })
+        Ok(Self { price_usd: price_usd.unwrap_or_default(), visibility: visibility.unwrap_or(Visibility::Public) })
     }
 }
 
@@ -112,40 +105,31 @@ pub async fn create(
     request: &CreateCourseRequest,
     new: &New,
 ) -> Result<CreateCourseResponse> {
-    idempotency::run(
-        db,
-        context,
-        "lms.courses",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(owner.tenant_id).await?;
-            let instructor_id = instructors::ensure(&mut tx, owner, context.now).await?;
-            let course_id = id::new(context.now);
-            sqlx::query!(
-                "insert into courses
+    idempotency::run(db, context, "lms.courses", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(owner.tenant_id).await?;
+        let instructor_id = instructors::ensure(&mut tx, owner, context.now).await?;
+        let course_id = id::new(context.now);
+        sqlx::query!(
+            "insert into courses
                  (id, tenant_id, instructor_id, owner_id, title, description, price_usd, visibility, created_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                course_id,
-                owner.tenant_id,
-                instructor_id,
-                owner.user_id,
-                request.title,
-                request.description,
-                new.price_usd,
-                new.visibility.as_str(),
-                context.now,
-            )
-            .execute(&mut *tx)
-            .await?;
-            let created = CreateCourseResponse {
-                course_id: course_id.to_string(),
-                status: DRAFT.to_owned(),
-            };
-            claim.complete(&mut tx, &created).await?;
-            tx.commit().await?;
-            Ok(created)
-        },
-    )
+            course_id,
+            owner.tenant_id,
+            instructor_id,
+            owner.user_id,
+            request.title,
+            request.description,
+            new.price_usd,
+            new.visibility.as_str(),
+            context.now,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let created = CreateCourseResponse { course_id: course_id.to_string(), status: DRAFT.to_owned() };
+        claim.complete(&mut tx, &created).await?;
+        tx.commit().await?;
+        Ok(created)
+    })
     .await
 }
 
@@ -155,11 +139,7 @@ pub async fn create(
 /// 404 where there is none that the viewer may see: a draft is for its owner and the tenant's ADMIN, a TENANT course for
 /// the tenant.
 pub async fn get(db: &Db, viewer: Viewer, course_id: Uuid) -> Result<GetCourseResponse> {
-    let mut tx = if viewer.sees_all_tenants {
-        db.begin_system().await?
-    } else {
-        db.begin(viewer.tenant_id).await?
-    };
+    let mut tx = if viewer.sees_all_tenants { db.begin_system().await? } else { db.begin(viewer.tenant_id).await? };
     let course = sqlx::query!(
         "select owner_id, title, description, price_usd, visibility, status from courses
          where id = $1 and deleted_at is null
@@ -205,12 +185,7 @@ async fn list_modules(tx: &mut Tx, course_id: Uuid) -> Result<Vec<Module>> {
         let module_id = row.module_id.to_string();
         if modules.last().is_none_or(|last| last.module_id != module_id) {
             let (title, module_order) = (row.module_title, row.module_order);
-            modules.push(Module {
-                module_id,
-                title,
-                module_order,
-                lessons: Vec::new(),
-            });
+            modules.push(Module { module_id, title, module_order, lessons: Vec::new() });
         }
         if let (Some(module), Some(lesson_id)) = (modules.last_mut(), row.lesson_id) {
             module.lessons.push(Lesson {
@@ -242,15 +217,7 @@ mod tests {
 
     #[test]
     fn a_price_is_not_negative_not_rounded_and_not_too_large() {
-        for text in [
-            "-0.01",
-            "0.001",
-            "100000000",
-            "1e400",
-            "free",
-            "NaN",
-            "19.990000000000000001",
-        ] {
+        for text in ["-0.01", "0.001", "100000000", "1e400", "free", "NaN", "19.990000000000000001"] {
             assert_eq!(parse_price(text), None, "{text}");
         }
         assert_eq!(parse_price("19.9000"), Some(Decimal::new(1990, 2)));
@@ -269,9 +236,6 @@ mod tests {
         };
         let error = New::parse(&request).unwrap_err();
         let fields: Vec<_> = error.fields().iter().map(|field| field.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            ["instructorId", "title", "description", "priceUsd", "visibility"]
-        );
+        assert_eq!(fields, ["instructorId", "title", "description", "priceUsd", "visibility"]);
     }
 }

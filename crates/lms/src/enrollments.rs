@@ -24,54 +24,42 @@ use crate::courses::PUBLISHED;
 /// 404 for a course that the subject may not see, 409 for a draft of the subject's tenant.
 pub async fn create(db: &Db, context: &Context, subject: Subject, request: &EnrollRequest) -> Result<EnrollResponse> {
     let course_id = id::parse("courseId", &request.course_id)?;
-    idempotency::run(
-        db,
-        context,
-        "lms.enrollments",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(subject.tenant_id).await?;
-            let status = sqlx::query_scalar!(
-                "select status from courses
+    idempotency::run(db, context, "lms.enrollments", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(subject.tenant_id).await?;
+        let status = sqlx::query_scalar!(
+            "select status from courses
              where id = $1 and deleted_at is null
                  and (tenant_id = $2 or (status = 'PUBLISHED' and visibility = 'PUBLIC'))",
-                course_id,
-                subject.tenant_id,
-            )
-            .fetch_optional(&mut *tx)
-            .await?
-            .or_not_found("course")?;
-            if status != PUBLISHED {
-                return Err(Error::conflict(
-                    "course_not_published",
-                    "the course is a draft and cannot be taken yet",
-                ));
-            }
-            let inserted = sqlx::query!(
-                "insert into enrollments (id, user_id, course_id, tenant_id, enrolled_at) values ($1, $2, $3, $4, $5)
+            course_id,
+            subject.tenant_id,
+        )
+        .fetch_optional(&mut *tx)
+        .await?
+        .or_not_found("course")?;
+        if status != PUBLISHED {
+            return Err(Error::conflict("course_not_published", "the course is a draft and cannot be taken yet"));
+        }
+        let inserted = sqlx::query!(
+            "insert into enrollments (id, user_id, course_id, tenant_id, enrolled_at) values ($1, $2, $3, $4, $5)
              on conflict on constraint enrollments_user_id_course_id_key do nothing",
-                id::new(context.now),
-                subject.user_id,
-                course_id,
-                subject.tenant_id,
-                context.now,
-            )
-            .execute(&mut *tx)
-            .await?;
-            let created = inserted.rows_affected() == 1;
-            if created {
-                let event = EnrollmentCreated {
-                    user_id: subject.user_id,
-                    course_id,
-                };
-                outbox::publish(&mut tx, context, subject, &event).await?;
-            }
-            let enrolled = EnrollResponse { ok: true, created };
-            claim.complete(&mut tx, &enrolled).await?;
-            tx.commit().await?;
-            Ok(enrolled)
-        },
-    )
+            id::new(context.now),
+            subject.user_id,
+            course_id,
+            subject.tenant_id,
+            context.now,
+        )
+        .execute(&mut *tx)
+        .await?;
+        let created = inserted.rows_affected() == 1;
+        if created {
+            let event = EnrollmentCreated { user_id: subject.user_id, course_id };
+            outbox::publish(&mut tx, context, subject, &event).await?;
+        }
+        let enrolled = EnrollResponse { ok: true, created };
+        claim.complete(&mut tx, &enrolled).await?;
+        tx.commit().await?;
+        Ok(enrolled)
+    })
     .await
 }
 
@@ -155,12 +143,6 @@ pub async fn list(db: &Db, subject: Subject, request: &ListEnrollmentsRequest) -
     )
     .fetch_all(db.pool())
     .await?;
-    let (rows, next_cursor) = page.cut(rows, |row| Position {
-        time: row.enrolled_at,
-        id: row.id,
-    });
-    Ok(ListEnrollmentsResponse {
-        items: rows.into_iter().map(EnrollmentSummary::from).collect(),
-        next_cursor,
-    })
+    let (rows, next_cursor) = page.cut(rows, |row| Position { time: row.enrolled_at, id: row.id });
+    Ok(ListEnrollmentsResponse { items: rows.into_iter().map(EnrollmentSummary::from).collect(), next_cursor })
 }

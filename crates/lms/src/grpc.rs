@@ -45,9 +45,7 @@ impl LmsService for App {
     async fn get_course(&self, request: Request<GetCourseRequest>) -> Result<Response<GetCourseResponse>, Status> {
         let (context, message) = open(request)?;
         let course_id = id::parse("courseId", &message.course_id)?;
-        Ok(Response::new(
-            courses::get(&self.db, Viewer::of(&context)?, course_id).await?,
-        ))
+        Ok(Response::new(courses::get(&self.db, Viewer::of(&context)?, course_id).await?))
     }
 
     async fn get_enrollment(
@@ -59,10 +57,7 @@ impl LmsService for App {
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
         let status = enrollments::find_status(&self.db, subject, course_id).await?;
         let enrolled = status.is_some();
-        Ok(Response::new(GetEnrollmentResponse {
-            enrolled,
-            enrollment_status: status.unwrap_or_default(),
-        }))
+        Ok(Response::new(GetEnrollmentResponse { enrolled, enrollment_status: status.unwrap_or_default() }))
     }
 
     async fn create_course(
@@ -73,19 +68,14 @@ impl LmsService for App {
         context.user()?.require_any(&EDITORS)?;
         let new = courses::New::parse(&message)?;
         let owner = self.directory.subject(&context, &message.instructor_id, "").await?;
-        Ok(Response::new(
-            courses::create(&self.db, &context, owner, &message, &new).await?,
-        ))
+        Ok(Response::new(courses::create(&self.db, &context, owner, &message, &new).await?))
     }
 
     async fn publish_course(&self, request: Request<PublishCourseRequest>) -> Result<Response<Ack>, Status> {
         let (context, message) = open(request)?;
         let course_id = id::parse("courseId", &message.course_id)?;
         publication::publish(&self.db, &context, course_id).await?;
-        Ok(Response::new(Ack {
-            ok: true,
-            message: String::new(),
-        }))
+        Ok(Response::new(Ack { ok: true, message: String::new() }))
     }
 
     async fn create_module(
@@ -109,32 +99,20 @@ impl LmsService for App {
         request: Request<ListCoursesRequest>,
     ) -> Result<Response<ListCoursesResponse>, Status> {
         let (context, message) = open(request)?;
-        Ok(Response::new(
-            catalogue::list(&self.db, Viewer::of(&context)?, &message).await?,
-        ))
+        Ok(Response::new(catalogue::list(&self.db, Viewer::of(&context)?, &message).await?))
     }
 
     async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
-        Ok(Response::new(
-            enrollments::create(&self.db, &context, subject, &message).await?,
-        ))
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
+        Ok(Response::new(enrollments::create(&self.db, &context, subject, &message).await?))
     }
 
     async fn complete_lesson(&self, request: Request<CompleteLessonRequest>) -> Result<Response<Ack>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
         let certificate = certificates::New::at(context.now, rand::random());
-        Ok(Response::new(
-            completions::create(&self.db, &context, subject, &message, &certificate).await?,
-        ))
+        Ok(Response::new(completions::create(&self.db, &context, subject, &message, &certificate).await?))
     }
 
     async fn list_enrollments(
@@ -151,8 +129,6 @@ impl LmsService for App {
         request: Request<GetCertificateRequest>,
     ) -> Result<Response<GetCertificateResponse>, Status> {
         let (_, message) = open(request)?;
-        Ok(Response::new(
-            certificates::get(&self.db, &message.verification_code).await?,
-        ))
+        Ok(Response::new(certificates::get(&self.db, &message.verification_code).await?))
     }
 }

@@ -35,60 +35,46 @@ pub async fn create(db: &Db, context: &Context, request: &CreateLessonRequest) -
     user.require_any(&EDITORS)?;
     let module_id = id::parse("moduleId", &request.module_id)?;
     check(request)?;
-    idempotency::run(
-        db,
-        context,
-        "lms.lessons",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = access::begin_edit(db, user).await?;
-            let course_id = find_course(&mut tx, user, module_id).await?.or_not_found("module")?;
-            // The lock makes the place after the last one the same until the commit.
-            let course = access::lock(&mut tx, user, course_id, "module").await?;
-            let lesson_id = id::new(context.now);
-            sqlx::query!(
-                "insert into lessons (id, module_id, course_id, tenant_id, lesson_order, title, content_type,
+    idempotency::run(db, context, "lms.lessons", request, async |claim: idempotency::Claim| {
+        let mut tx = access::begin_edit(db, user).await?;
+        let course_id = find_course(&mut tx, user, module_id).await?.or_not_found("module")?;
+        // The lock makes the place after the last one the same until the commit.
+        let course = access::lock(&mut tx, user, course_id, "module").await?;
+        let lesson_id = id::new(context.now);
+        sqlx::query!(
+            "insert into lessons (id, module_id, course_id, tenant_id, lesson_order, title, content_type,
                  duration_minutes, skill_keys, is_public, created_at)
              select $1, $2, $3, $4, coalesce($5, max(lesson_order) + 1, 1), $6, $7, $8, $9, $10, $11
              from lessons where module_id = $2",
-                lesson_id,
-                module_id,
-                course.id,
-                course.tenant_id,
-                request.lesson_order,
-                request.title,
-                request.content_type,
-                request.duration_minutes.unwrap_or_default(),
-                &distinct(&request.skill_keys),
-                course.is_published && course.is_public,
-                context.now,
-            )
-            .execute(&mut *tx)
-            .await
-            .on_constraint("lessons_module_id_lesson_order_key", || {
-                let order = request.lesson_order.unwrap_or_default();
-                Error::conflict(
-                    "lesson_order_taken",
-                    format!("the module has a lesson with lessonOrder {order} already"),
-                )
-            })?;
-            sqlx::query!(
-                "update courses set lesson_count = lesson_count + 1 where id = $1",
-                course.id
-            )
+            lesson_id,
+            module_id,
+            course.id,
+            course.tenant_id,
+            request.lesson_order,
+            request.title,
+            request.content_type,
+            request.duration_minutes.unwrap_or_default(),
+            &distinct(&request.skill_keys),
+            course.is_published && course.is_public,
+            context.now,
+        )
+        .execute(&mut *tx)
+        .await
+        .on_constraint("lessons_module_id_lesson_order_key", || {
+            let order = request.lesson_order.unwrap_or_default();
+            Error::conflict("lesson_order_taken", format!("the module has a lesson with lessonOrder {order} already"))
+        })?;
+        sqlx::query!("update courses set lesson_count = lesson_count + 1 where id = $1", course.id)
             .execute(&mut *tx)
             .await?;
-            if course.is_published {
-                publication::announce(&mut tx, context, &course).await?;
-            }
-            let created = CreateLessonResponse {
-                lesson_id: lesson_id.to_string(),
-            };
-            claim.complete(&mut tx, &created).await?;
-            tx.commit().await?;
-            Ok(created)
-        },
-    )
+        if course.is_published {
+            publication::announce(&mut tx, context, &course).await?;
+        }
+        let created = CreateLessonResponse { lesson_id: lesson_id.to_string() };
+        claim.complete(&mut tx, &created).await?;
+        tx.commit().await?;
+        Ok(created)
+    })
     .await
 }
 
@@ -110,11 +96,7 @@ fn check(request: &CreateLessonRequest) -> Result<()> {
     checks.text("title", &request.title, 1, 255);
     let known = CONTENT_TYPES.contains(&request.content_type.as_str());
     checks.check("contentType", known, "must be VIDEO, TEXT, QUIZ or ASSIGNMENT");
-    checks.range(
-        "durationMinutes",
-        request.duration_minutes.unwrap_or_default(),
-        0..=i32::MAX,
-    );
+    checks.range("durationMinutes", request.duration_minutes.unwrap_or_default(), 0..=i32::MAX);
     checks.range("lessonOrder", request.lesson_order.unwrap_or(1), 1..=ORDER_MAX);
     if request.skill_keys.len() > SKILLS_MAX {
         checks.fail("skillKeys", format!("must have {SKILLS_MAX} entries or fewer"));
@@ -152,9 +134,6 @@ mod tests {
         };
         let error = check(&request).unwrap_err();
         let fields: Vec<_> = error.fields().iter().map(|field| field.field.as_str()).collect();
-        assert_eq!(
-            fields,
-            ["title", "contentType", "durationMinutes", "lessonOrder", "skillKeys[1]"]
-        );
+        assert_eq!(fields, ["title", "contentType", "durationMinutes", "lessonOrder", "skillKeys[1]"]);
     }
 }

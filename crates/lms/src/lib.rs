@@ -19,11 +19,7 @@ use careeros_shared::{
 use sqlx::migrate::Migrator;
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "lms-service",
-    http_port: 8085,
-    grpc_port: 6005,
-};
+pub const SERVICE: Service = Service { name: "lms-service", http_port: 8085, grpc_port: 6005 };
 
 /// The tables of the database `lms`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/lms");
@@ -36,9 +32,6 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&stores, &MIGRATIONS)?;
-    let app = grpc::App {
-        db,
-        directory: runtime.directory.clone(),
-    };
+    let app = grpc::App { db, directory: runtime.directory.clone() };
     runtime.serve(app.routes(), careeros_rest::lms::routes).await
 }

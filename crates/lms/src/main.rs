@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(
-        &careeros_lms::SERVICE,
-        Some(&careeros_lms::MIGRATIONS),
-        careeros_lms::run,
-    )
+    careeros_shared::boot::main(&careeros_lms::SERVICE, Some(&careeros_lms::MIGRATIONS), careeros_lms::run)
 }

@@ -25,18 +25,11 @@ pub async fn publish(db: &Db, context: &Context, course_id: Uuid) -> Result<()> 
         return Ok(());
     }
     if course.lesson_count == 0 {
-        return Err(Error::conflict(
-            "course_without_lessons",
-            "a course needs a lesson before it can be published",
-        ));
+        return Err(Error::conflict("course_without_lessons", "a course needs a lesson before it can be published"));
     }
-    sqlx::query!(
-        "update courses set status = 'PUBLISHED', published_at = $2 where id = $1",
-        course_id,
-        context.now,
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("update courses set status = 'PUBLISHED', published_at = $2 where id = $1", course_id, context.now,)
+        .execute(&mut *tx)
+        .await?;
     if course.is_public {
         open_to_all_tenants(&mut tx, course_id).await?;
     }
@@ -59,12 +52,10 @@ async fn open_to_all_tenants(tx: &mut Tx, course_id: Uuid) -> Result<()> {
 
 /// Tells of a published course's lessons and their skills as they are now, as its next version.
 pub(crate) async fn announce(tx: &mut Tx, context: &Context, course: &Locked) -> Result<()> {
-    let version = sqlx::query_scalar!(
-        "update courses set version = version + 1 where id = $1 returning version",
-        course.id
-    )
-    .fetch_one(&mut **tx)
-    .await?;
+    let version =
+        sqlx::query_scalar!("update courses set version = version + 1 where id = $1 returning version", course.id)
+            .fetch_one(&mut **tx)
+            .await?;
     let lessons = sqlx::query_as!(
         PublishedLesson,
         "select lessons.id as lesson_id, skill_keys from lessons join modules on modules.id = lessons.module_id
@@ -73,19 +64,6 @@ pub(crate) async fn announce(tx: &mut Tx, context: &Context, course: &Locked) ->
     )
     .fetch_all(&mut **tx)
     .await?;
-    let event = CoursePublished {
-        course_id: course.id,
-        version: version.unsigned_abs(),
-        lessons,
-    };
-    outbox::publish(
-        tx,
-        context,
-        About {
-            tenant_id: course.tenant_id,
-            user_id: None,
-        },
-        &event,
-    )
-    .await
+    let event = CoursePublished { course_id: course.id, version: version.unsigned_abs(), lessons };
+    outbox::publish(tx, context, About { tenant_id: course.tenant_id, user_id: None }, &event).await
 }

@@ -31,8 +31,7 @@ pub struct Profile {
 
 impl From<Profile> for GetProfileResponse {
     fn from(profile: Profile) -> Self {
-        let timezone =
-            if profile.timezone.is_empty() { DEFAULT_TIMEZONE.to_owned() } else { profile.timezone };
+        let timezone = if profile.timezone.is_empty() { DEFAULT_TIMEZONE.to_owned() } else { profile.timezone };
         Self {
             user_id: profile.user_id.to_string(),
             full_name: profile.full_name,
@@ -71,11 +70,7 @@ impl Change {
             checks.text(name, value.as_deref().unwrap_or_default(), 0, max);
         }
         let timezone = request.timezone.map(|name| name.parse::<Tz>());
-        checks.check(
-            "timezone",
-            !matches!(timezone, Some(Err(_))),
-            "must be an IANA time zone such as Europe/Berlin",
-        );
+        checks.check("timezone", !matches!(timezone, Some(Err(_))), "must be an IANA time zone such as Europe/Berlin");
         checks.finish()?;
         Ok(Self {
             full_name: request.full_name,

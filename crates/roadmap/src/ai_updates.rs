@@ -22,15 +22,9 @@ pub struct AiUpdates;
 
 impl Handler for AiUpdates {
     async fn apply(&self, tx: &mut Tx, events: &[Envelope]) -> Result<()> {
-        let generated = events
-            .iter()
-            .filter(|event| event.is::<RoadmapDraftGenerated>())
-            .map(Generated::read);
+        let generated = events.iter().filter(|event| event.is::<RoadmapDraftGenerated>()).map(Generated::read);
         let generated = generated.collect::<Result<Vec<_>>>()?;
-        let gaps = events
-            .iter()
-            .filter(|event| event.is::<SkillGapAnalyzed>())
-            .map(SkillGap::read);
+        let gaps = events.iter().filter(|event| event.is::<SkillGapAnalyzed>()).map(SkillGap::read);
         let gaps = gaps.collect::<Result<Vec<_>>>()?;
         if !generated.is_empty() {
             drafts::insert_generated(tx, generated).await?;

@@ -64,11 +64,7 @@ pub(crate) fn check_log(checks: &mut Checks, json: &str) {
 
 /// Checks the questions and answers of `field`.
 pub(crate) fn check_messages(checks: &mut Checks, field: &str, messages: &[Message]) {
-    checks.check(
-        field,
-        messages.len() <= MESSAGES_MAX,
-        &format!("must have {MESSAGES_MAX} entries or fewer"),
-    );
+    checks.check(field, messages.len() <= MESSAGES_MAX, &format!("must have {MESSAGES_MAX} entries or fewer"));
     for (at, message) in messages.iter().enumerate() {
         checks.text(&format!("{field}[{at}].question"), &message.question, 1, QUESTION_MAX);
         checks.text(&format!("{field}[{at}].answer"), &message.answer, 0, ANSWER_MAX);
@@ -81,19 +77,11 @@ pub(crate) fn check_nodes(checks: &mut Checks, json: &str) {
     let Some(nodes) = checks.ok(parse::<Vec<Node>>(FIELD, json)) else {
         return;
     };
-    checks.check(
-        FIELD,
-        nodes.len() <= NODES_MAX,
-        &format!("must have {NODES_MAX} entries or fewer"),
-    );
+    checks.check(FIELD, nodes.len() <= NODES_MAX, &format!("must have {NODES_MAX} entries or fewer"));
     let mut ids = HashSet::new();
     for (at, node) in nodes.iter().enumerate() {
         checks.text(&format!("{FIELD}[{at}].id"), &node.id, 1, 64);
-        checks.check(
-            &format!("{FIELD}[{at}].id"),
-            ids.insert(&node.id),
-            "must not repeat an earlier node's",
-        );
+        checks.check(&format!("{FIELD}[{at}].id"), ids.insert(&node.id), "must not repeat an earlier node's");
         checks.text(&format!("{FIELD}[{at}].label"), &node.label, 1, 255);
         checks.range(&format!("{FIELD}[{at}].progress"), node.progress, 0.0..=100.0);
         checks.range(&format!("{FIELD}[{at}].x"), node.x, -COORDINATE_MAX..=COORDINATE_MAX);
@@ -165,32 +153,17 @@ mod tests {
     #[test]
     fn every_wrong_part_is_named_by_its_path() {
         assert_eq!(failing(check_log, r#"[{"question":"q"}]"#), ["interviewLog[0].answer"]);
-        assert_eq!(
-            failing(check_log, r#"[{"question":"","answer":"a"}]"#),
-            ["interviewLog[0].question"]
-        );
+        assert_eq!(failing(check_log, r#"[{"question":"","answer":"a"}]"#), ["interviewLog[0].question"]);
         assert_eq!(failing(check_log, r#"{"question":"q"}"#), ["interviewLog"]);
         assert_eq!(
             failing(check_nodes, r#"[{"id":"a","label":"l","progress":101,"x":0,"y":1e7}]"#),
             ["roadmapNodes[0].progress", "roadmapNodes[0].y"]
         );
         let node = r#"{"id":"a","label":"l","progress":0,"x":0,"y":0}"#;
-        assert_eq!(
-            failing(check_nodes, &format!("[{node},{node}]")),
-            ["roadmapNodes[1].id"]
-        );
-        assert_eq!(
-            failing(check_nodes, &format!("[{node}]").replace("\"y\":0", "\"z\":0")),
-            ["roadmapNodes[0].z"]
-        );
-        assert_eq!(
-            failing(check_viewport, r#"{"x":0,"y":0,"scale":0}"#),
-            ["canvasViewport.scale"]
-        );
-        assert_eq!(
-            failing(check_viewport, r#"{"x":0,"y":"0","scale":1}"#),
-            ["canvasViewport.y"]
-        );
+        assert_eq!(failing(check_nodes, &format!("[{node},{node}]")), ["roadmapNodes[1].id"]);
+        assert_eq!(failing(check_nodes, &format!("[{node}]").replace("\"y\":0", "\"z\":0")), ["roadmapNodes[0].z"]);
+        assert_eq!(failing(check_viewport, r#"{"x":0,"y":0,"scale":0}"#), ["canvasViewport.scale"]);
+        assert_eq!(failing(check_viewport, r#"{"x":0,"y":"0","scale":1}"#), ["canvasViewport.y"]);
         assert_eq!(failing(check_viewport, DEFAULT_VIEWPORT), [""; 0]);
     }
 

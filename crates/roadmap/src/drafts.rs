@@ -181,20 +181,14 @@ pub async fn create(
     request: &CreateRoadmapDraftRequest,
 ) -> Result<RoadmapDraftResponse> {
     let draft = Draft::parse(request, subject, context.now)?;
-    idempotency::run(
-        db,
-        context,
-        "roadmaps.drafts",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(subject.tenant_id).await?;
-            draft.insert(&mut tx).await?;
-            let response = draft.into();
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            Ok(response)
-        },
-    )
+    idempotency::run(db, context, "roadmaps.drafts", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(subject.tenant_id).await?;
+        draft.insert(&mut tx).await?;
+        let response = draft.into();
+        claim.complete(&mut tx, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    })
     .await
 }
 
@@ -228,14 +222,8 @@ pub async fn list(db: &Db, subject: Subject, page: Page) -> Result<ListRoadmapDr
     )
     .fetch_all(db.pool())
     .await?;
-    let (drafts, next_cursor) = page.cut(drafts, |draft| Position {
-        time: draft.created_at,
-        id: draft.id,
-    });
-    Ok(ListRoadmapDraftsResponse {
-        items: drafts.into_iter().map(Into::into).collect(),
-        next_cursor,
-    })
+    let (drafts, next_cursor) = page.cut(drafts, |draft| Position { time: draft.created_at, id: draft.id });
+    Ok(ListRoadmapDraftsResponse { items: drafts.into_iter().map(Into::into).collect(), next_cursor })
 }
 
 /// The subject's draft of that id.
@@ -294,11 +282,7 @@ impl CanvasChange {
             canvas::check_nodes(&mut checks, nodes);
         }
         checks.finish()?;
-        Ok(Self {
-            draft_id,
-            viewport,
-            nodes,
-        })
+        Ok(Self { draft_id, viewport, nodes })
     }
 }
 
@@ -348,18 +332,9 @@ pub(crate) struct Generated {
 impl Generated {
     /// Reads an event.
     pub(crate) fn read(envelope: &Envelope) -> Result<Self> {
-        let user_id = envelope
-            .user()?
-            .ok_or_else(|| Error::invalid("user_id", "is required"))?;
-        let subject = Subject {
-            user_id,
-            tenant_id: envelope.tenant()?,
-        };
-        Ok(Self {
-            subject,
-            occurred_at: envelope.occurred_at,
-            roadmap: envelope.payload()?,
-        })
+        let user_id = envelope.user()?.ok_or_else(|| Error::invalid("user_id", "is required"))?;
+        let subject = Subject { user_id, tenant_id: envelope.tenant()? };
+        Ok(Self { subject, occurred_at: envelope.occurred_at, roadmap: envelope.payload()? })
     }
 
     /// The draft, whose id is the execution's, so that whoever replays the event gets the same one.
@@ -379,10 +354,7 @@ impl Generated {
 /// Stage titles as a roadmap takes them: none empty, not too many and not too long.
 pub(crate) fn stage_labels<'a>(titles: impl Iterator<Item = &'a str>) -> Vec<String> {
     let titles = titles.map(str::trim).filter(|title| !title.is_empty());
-    titles
-        .map(|title| title.chars().take(TEXT_MAX).collect())
-        .take(STAGES_MAX)
-        .collect()
+    titles.map(|title| title.chars().take(TEXT_MAX).collect()).take(STAGES_MAX).collect()
 }
 
 /// Stores a draft for each generated roadmap, unless there is one of its execution, as after an interview.
@@ -401,9 +373,7 @@ pub(crate) async fn insert_generated(tx: &mut Tx, mut generated: Vec<Generated>)
 /// Makes room for the draft that an interview got out of an execution, where the event of that execution came first.
 pub(crate) async fn take_over(tx: &mut Tx, execution_id: Uuid) -> Result<()> {
     if let Some(id) = claim_execution(tx, execution_id).await? {
-        sqlx::query!("delete from roadmap_drafts where id = $1", id)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!("delete from roadmap_drafts where id = $1", id).execute(&mut **tx).await?;
     }
     Ok(())
 }
@@ -413,12 +383,9 @@ pub(crate) async fn take_over(tx: &mut Tx, execution_id: Uuid) -> Result<()> {
 /// An interview gets its execution's answer while the event of the same execution is on its way to the consumer. Whichever
 /// of the two comes second has to see the other's draft.
 async fn claim_execution(tx: &mut Tx, execution_id: Uuid) -> Result<Option<Uuid>> {
-    sqlx::query!(
-        "select pg_advisory_xact_lock(hashtextextended($1, 0))",
-        execution_id.to_string()
-    )
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1, 0))", execution_id.to_string())
+        .execute(&mut **tx)
+        .await?;
     let stored = sqlx::query_scalar!("select id from roadmap_drafts where execution_id = $1", execution_id);
     Ok(stored.fetch_optional(&mut **tx).await?)
 }

@@ -44,10 +44,7 @@ impl App {
     }
 }
 
-const OK: Ack = Ack {
-    ok: true,
-    message: String::new(),
-};
+const OK: Ack = Ack { ok: true, message: String::new() };
 
 #[tonic::async_trait]
 impl RoadmapService for App {
@@ -56,13 +53,8 @@ impl RoadmapService for App {
         request: Request<CreateRoadmapRequest>,
     ) -> Result<Response<CreateRoadmapResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
-        Ok(Response::new(
-            roadmaps::create(&self.db, &context, subject, &message).await?,
-        ))
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
+        Ok(Response::new(roadmaps::create(&self.db, &context, subject, &message).await?))
     }
 
     async fn get_active_roadmap(
@@ -94,10 +86,7 @@ impl RoadmapService for App {
 
     async fn complete_milestone(&self, request: Request<CompleteMilestoneRequest>) -> Result<Response<Ack>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
         let milestone_id = id::parse("milestoneId", &message.milestone_id)?;
         milestones::complete(&self.db, &context, subject, milestone_id).await?;
         Ok(Response::new(OK))
@@ -108,13 +97,8 @@ impl RoadmapService for App {
         request: Request<RoadmapInterviewTurnRequest>,
     ) -> Result<Response<RoadmapInterviewTurnResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
-        Ok(Response::new(
-            interview::turn(&self.db, &self.ai, &context, subject, &message).await?,
-        ))
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
+        Ok(Response::new(interview::turn(&self.db, &self.ai, &context, subject, &message).await?))
     }
 
     async fn create_draft(
@@ -122,13 +106,8 @@ impl RoadmapService for App {
         request: Request<CreateRoadmapDraftRequest>,
     ) -> Result<Response<RoadmapDraftResponse>, Status> {
         let (context, message) = open(request)?;
-        let subject = self
-            .directory
-            .subject(&context, &message.user_id, &message.tenant_id)
-            .await?;
-        Ok(Response::new(
-            drafts::create(&self.db, &context, subject, &message).await?,
-        ))
+        let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
+        Ok(Response::new(drafts::create(&self.db, &context, subject, &message).await?))
     }
 
     async fn update_draft_canvas(
@@ -138,9 +117,7 @@ impl RoadmapService for App {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
         let change = CanvasChange::parse(message)?;
-        Ok(Response::new(
-            drafts::update_canvas(&self.db, &context, subject, &change).await?,
-        ))
+        Ok(Response::new(drafts::update_canvas(&self.db, &context, subject, &change).await?))
     }
 
     async fn list_drafts(

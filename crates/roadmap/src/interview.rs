@@ -51,42 +51,30 @@ pub async fn turn(
     request: &RoadmapInterviewTurnRequest,
 ) -> Result<RoadmapInterviewTurnResponse> {
     let (draft_id, sent) = parse(request)?;
-    idempotency::run(
-        db,
-        context,
-        "roadmaps.interview",
-        request,
-        async |claim: idempotency::Claim| {
-            let before = match draft_id {
-                Some(id) => drafts::get(db, subject, id).await?,
-                None => Draft::new(subject, context.now),
-            };
-            let known = canvas::messages(&before.interview_log_json)?;
-            let log = merge(known.clone(), sent)?;
-            let reply = if before.status == COMPLETED {
-                None
-            } else {
-                Some(ask(ai, context, subject, &before, &log).await?)
-            };
-            let mut tx = db.begin(subject.tenant_id).await?;
-            let response = match reply {
-                Some(reply) => {
-                    let after = store(&mut tx, context, before, draft_id.is_some(), &log, &reply).await?;
-                    answer(&after, reply.next_question, Some(reply.execution_id))
-                }
-                None if log == known => answer(&before, String::new(), before.execution_id),
-                None => {
-                    return Err(Error::conflict(
-                        "interview_completed",
-                        "this interview is complete; begin a new one",
-                    ));
-                }
-            };
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            Ok(response)
-        },
-    )
+    idempotency::run(db, context, "roadmaps.interview", request, async |claim: idempotency::Claim| {
+        let before = match draft_id {
+            Some(id) => drafts::get(db, subject, id).await?,
+            None => Draft::new(subject, context.now),
+        };
+        let known = canvas::messages(&before.interview_log_json)?;
+        let log = merge(known.clone(), sent)?;
+        let reply =
+            if before.status == COMPLETED { None } else { Some(ask(ai, context, subject, &before, &log).await?) };
+        let mut tx = db.begin(subject.tenant_id).await?;
+        let response = match reply {
+            Some(reply) => {
+                let after = store(&mut tx, context, before, draft_id.is_some(), &log, &reply).await?;
+                answer(&after, reply.next_question, Some(reply.execution_id))
+            }
+            None if log == known => answer(&before, String::new(), before.execution_id),
+            None => {
+                return Err(Error::conflict("interview_completed", "this interview is complete; begin a new one"));
+            }
+        };
+        claim.complete(&mut tx, &response).await?;
+        tx.commit().await?;
+        Ok(response)
+    })
     .await
 }
 
@@ -94,10 +82,8 @@ fn parse(request: &RoadmapInterviewTurnRequest) -> Result<(Option<Uuid>, Vec<Mes
     let mut checks = Checks::new();
     let given = Some(&request.draft_id).filter(|id| !id.is_empty());
     let draft_id = given.and_then(|draft_id| checks.ok(id::parse("draftId", draft_id)));
-    let message = |each: &RoadmapInterviewMessage| Message {
-        question: each.question.clone(),
-        answer: each.answer.clone(),
-    };
+    let message =
+        |each: &RoadmapInterviewMessage| Message { question: each.question.clone(), answer: each.answer.clone() };
     let messages: Vec<Message> = request.messages.iter().map(message).collect();
     canvas::check_messages(&mut checks, "messages", &messages);
     checks.finish()?;
@@ -153,16 +139,8 @@ async fn ask(ai: &Ai, context: &Context, subject: Subject, draft: &Draft, log: &
         let roadmap = Roadmap::read(&output).ok_or_else(|| {
             Error::unavailable("no roadmap could be generated from these answers just now; send them again shortly")
         })?;
-        let summary = output["summary"]
-            .as_str()
-            .map_or_else(|| findings.summary(), str::to_owned);
-        return Ok(Reply {
-            execution_id,
-            next_question: String::new(),
-            summary,
-            target_role,
-            roadmap: Some(roadmap),
-        });
+        let summary = output["summary"].as_str().map_or_else(|| findings.summary(), str::to_owned);
+        return Ok(Reply { execution_id, next_question: String::new(), summary, target_role, roadmap: Some(roadmap) });
     };
     let input = json!({
         "targetRole": role, "interviewType": "career planning", "questions": findings.questions(),
@@ -171,22 +149,14 @@ async fn ask(ai: &Ai, context: &Context, subject: Subject, draft: &Draft, log: &
     let (execution_id, output) = execute(ai, context, subject, "interview_simulation", &input).await?;
     let proposed = output["next_question"].as_str().unwrap_or_default();
     let next_question = findings.question(topic, proposed);
-    Ok(Reply {
-        execution_id,
-        next_question,
-        summary: findings.summary(),
-        target_role,
-        roadmap: None,
-    })
+    Ok(Reply { execution_id, next_question, summary: findings.summary(), target_role, roadmap: None })
 }
 
 impl Roadmap {
     /// The roadmap in a flow's output, whose stages are titles or objects with one; `None` where it has no stage.
     fn read(output: &Value) -> Option<Self> {
         let stages = output["stages"].as_array()?;
-        let titles = stages
-            .iter()
-            .filter_map(|stage| stage.as_str().or_else(|| stage["title"].as_str()));
+        let titles = stages.iter().filter_map(|stage| stage.as_str().or_else(|| stage["title"].as_str()));
         let stages = drafts::stage_labels(titles);
         let weeks = output["timeline_weeks"].as_f64().filter(|weeks| *weeks >= 1.0);
         let weeks = weeks.and_then(|weeks| (1..=WEEKS_MAX).find(|&whole| f64::from(whole) >= weeks));
@@ -210,27 +180,17 @@ async fn execute(
         user_id: subject.user_id.to_string(),
         tenant_id: subject.tenant_id.to_string(),
     };
-    let response: ExecuteFlowResponse = ai
-        .clone()
-        .execute_flow(context.subrequest(request))
-        .await
-        .map_err(refusal)?
-        .into_inner();
+    let response: ExecuteFlowResponse =
+        ai.clone().execute_flow(context.subrequest(request)).await.map_err(refusal)?.into_inner();
     let execution_id = Uuid::try_parse(&response.execution_id).map_err(Error::internal)?;
     // An execution that failed has no output worth reading; the rules then go on without it.
-    Ok((
-        execution_id,
-        serde_json::from_str(&response.output_json).unwrap_or_default(),
-    ))
+    Ok((execution_id, serde_json::from_str(&response.output_json).unwrap_or_default()))
 }
 
 /// AI core's refusals are the caller's to know, but fields of its input are not the caller's fields.
 fn refusal(status: tonic::Status) -> Error {
     let error = Error::from(status);
-    if matches!(
-        error.kind(),
-        Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::Unprocessable
-    ) {
+    if matches!(error.kind(), Kind::Invalid | Kind::NotFound | Kind::Conflict | Kind::Unprocessable) {
         Error::internal(error)
     } else {
         error
@@ -249,10 +209,7 @@ async fn store(
 ) -> Result<Draft> {
     let mut draft = before.clone();
     if exists {
-        let owner = Subject {
-            user_id: before.user_id,
-            tenant_id: before.tenant_id,
-        };
+        let owner = Subject { user_id: before.user_id, tenant_id: before.tenant_id };
         draft = drafts::lock(tx, owner, before.id).await?;
         if draft.interview_log_json != before.interview_log_json || draft.status != before.status {
             return Err(Error::conflict(
@@ -297,10 +254,7 @@ mod tests {
     use super::*;
 
     fn said(question: &str, answer: &str) -> Message {
-        Message {
-            question: question.to_owned(),
-            answer: answer.to_owned(),
-        }
+        Message { question: question.to_owned(), answer: answer.to_owned() }
     }
 
     #[test]
@@ -309,10 +263,7 @@ mod tests {
         let whole = merge(first.clone(), vec![said("a", "1"), said("b", "2")]).unwrap();
         let new = merge(first, vec![said("b", "2")]).unwrap();
         assert_eq!(whole, new);
-        assert_eq!(
-            merge(whole, vec![said("a", "3")]).unwrap(),
-            [said("a", "3"), said("b", "2")]
-        );
+        assert_eq!(merge(whole, vec![said("a", "3")]).unwrap(), [said("a", "3"), said("b", "2")]);
     }
 
     #[test]
@@ -325,10 +276,7 @@ mod tests {
     #[test]
     fn stages_are_read_as_titles_or_as_objects() {
         let read = |output: Value| Roadmap::read(&output);
-        let expected = Roadmap {
-            stages: vec!["A".into(), "B".into()],
-            weeks: Some(9),
-        };
+        let expected = Roadmap { stages: vec!["A".into(), "B".into()], weeks: Some(9) };
         assert_eq!(
             read(json!({"stages": ["A", {"title": " B ", "order": 2}, " "], "timeline_weeks": 8.5})),
             Some(expected)
@@ -336,12 +284,6 @@ mod tests {
         assert_eq!(read(json!({"stages": []})), None);
         assert_eq!(read(Value::Null), None);
         let odd = read(json!({"stages": ["A"], "timeline_weeks": "long"}));
-        assert_eq!(
-            odd,
-            Some(Roadmap {
-                stages: vec!["A".into()],
-                weeks: None
-            })
-        );
+        assert_eq!(odd, Some(Roadmap { stages: vec!["A".into()], weeks: None }));
     }
 }

@@ -23,11 +23,7 @@ use sqlx::migrate::Migrator;
 use crate::{ai_updates::AiUpdates, config::Config};
 
 /// What the service is called and where it listens.
-pub const SERVICE: Service = Service {
-    name: "roadmap-service",
-    http_port: 8084,
-    grpc_port: 6004,
-};
+pub const SERVICE: Service = Service { name: "roadmap-service", http_port: 8084, grpc_port: 6004 };
 
 /// The tables of the database `roadmap`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/roadmap");
@@ -47,12 +43,6 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
         handler: AiUpdates,
     };
     runtime.consume(&db, &kafka, consumer);
-    let app = grpc::App {
-        db,
-        directory: runtime.directory.clone(),
-        ai,
-    };
-    runtime
-        .serve(app.routes(), careeros_rest::roadmaps::service_routes)
-        .await
+    let app = grpc::App { db, directory: runtime.directory.clone(), ai };
+    runtime.serve(app.routes(), careeros_rest::roadmaps::service_routes).await
 }

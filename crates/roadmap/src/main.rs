@@ -3,9 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(
-        &careeros_roadmap::SERVICE,
-        Some(&careeros_roadmap::MIGRATIONS),
-        careeros_roadmap::run,
-    )
+    careeros_shared::boot::main(&careeros_roadmap::SERVICE, Some(&careeros_roadmap::MIGRATIONS), careeros_roadmap::run)
 }

@@ -44,11 +44,7 @@ pub async fn complete(db: &Db, context: &Context, subject: Subject, milestone_id
     if completed.rows_affected() == 0 {
         return Ok(());
     }
-    let event = MilestoneCompleted {
-        milestone_id,
-        roadmap_id: roadmap.id,
-        completed_at: context.now,
-    };
+    let event = MilestoneCompleted { milestone_id, roadmap_id: roadmap.id, completed_at: context.now };
     let mut rows = vec![Row::new(context, subject, &event)?];
     if let Some(change) = progress(&mut tx, context, subject.tenant_id, roadmap.id, roadmap.stage_id).await? {
         rows.push(updated(context, subject, roadmap.id, roadmap.version, change)?);
@@ -95,9 +91,5 @@ async fn progress(
     )
     .execute(&mut **tx)
     .await?;
-    Ok(Some(if completed.rows_affected() == 1 {
-        "completed"
-    } else {
-        "stage_completed"
-    }))
+    Ok(Some(if completed.rows_affected() == 1 { "completed" } else { "stage_completed" }))
 }

@@ -61,26 +61,14 @@ impl Plan {
         let named = &request.stage_titles;
         let most = STAGES_MAX.min(usize::from(weeks) * 7);
         if weeks > 0 && named.len() > most {
-            checks.fail(
-                "stageTitles",
-                format!("must have {most} entries or fewer for {weeks} weeks"),
-            );
+            checks.fail("stageTitles", format!("must have {most} entries or fewer for {weeks} weeks"));
         }
         for (at, title) in named.iter().enumerate().take(STAGES_MAX) {
             checks.text(&format!("stageTitles[{at}]"), title, 1, 255);
         }
         checks.finish()?;
-        let stage_titles = if named.is_empty() {
-            DEFAULT_STAGES.map(str::to_owned).into()
-        } else {
-            named.clone()
-        };
-        Ok(Self {
-            goal_key: request.goal_key.clone(),
-            target_role: request.target_role.clone(),
-            weeks,
-            stage_titles,
-        })
+        let stage_titles = if named.is_empty() { DEFAULT_STAGES.map(str::to_owned).into() } else { named.clone() };
+        Ok(Self { goal_key: request.goal_key.clone(), target_role: request.target_role.clone(), weeks, stage_titles })
     }
 }
 
@@ -95,35 +83,22 @@ pub async fn create(
     request: &CreateRoadmapRequest,
 ) -> Result<CreateRoadmapResponse> {
     let plan = Plan::parse(request)?;
-    idempotency::run(
-        db,
-        context,
-        "roadmaps.create",
-        request,
-        async |claim: idempotency::Claim| {
-            let mut tx = db.begin(subject.tenant_id).await?;
-            let whole = timeline::whole(context.now.date_naive(), plan.weeks);
-            let (goal_id, version) = next_version(&mut tx, context, subject, &plan, whole.end).await?;
-            let created = Created {
-                id: id::new(context.now),
-                goal_id,
-                version,
-            };
-            if let Some((roadmap_id, version)) = insert(&mut tx, context, subject, &plan, whole, &created).await? {
-                let event = updated(context, subject, roadmap_id, version, "superseded")?;
-                outbox::publish_all(&mut tx, context, &[event]).await?;
-            }
-            let response = CreateRoadmapResponse {
-                roadmap_id: created.id.to_string(),
-                version,
-                status: "ACTIVE".to_owned(),
-            };
-            claim.complete(&mut tx, &response).await?;
-            tx.commit().await?;
-            db.wake_relay();
-            Ok(response)
-        },
-    )
+    idempotency::run(db, context, "roadmaps.create", request, async |claim: idempotency::Claim| {
+        let mut tx = db.begin(subject.tenant_id).await?;
+        let whole = timeline::whole(context.now.date_naive(), plan.weeks);
+        let (goal_id, version) = next_version(&mut tx, context, subject, &plan, whole.end).await?;
+        let created = Created { id: id::new(context.now), goal_id, version };
+        if let Some((roadmap_id, version)) = insert(&mut tx, context, subject, &plan, whole, &created).await? {
+            let event = updated(context, subject, roadmap_id, version, "superseded")?;
+            outbox::publish_all(&mut tx, context, &[event]).await?;
+        }
+        let response =
+            CreateRoadmapResponse { roadmap_id: created.id.to_string(), version, status: "ACTIVE".to_owned() };
+        claim.complete(&mut tx, &response).await?;
+        tx.commit().await?;
+        db.wake_relay();
+        Ok(response)
+    })
     .await
 }
 
@@ -260,11 +235,7 @@ struct Milestones {
 impl Stages {
     fn lay_out(plan: &Plan, whole: Span, now: DateTime<Utc>) -> Self {
         let mut stages = Self::default();
-        for (title, span) in plan
-            .stage_titles
-            .iter()
-            .zip(timeline::plan(whole, plan.stage_titles.len()))
-        {
+        for (title, span) in plan.stage_titles.iter().zip(timeline::plan(whole, plan.stage_titles.len())) {
             let stage_id = id::new(now);
             stages.ids.push(stage_id);
             stages.starts.push(span.start);
@@ -302,16 +273,8 @@ pub async fn find_active(db: &Db, subject: Subject) -> Result<GetActiveRoadmapRe
     .fetch_optional(db.pool())
     .await?;
     Ok(found.map_or_else(
-        || GetActiveRoadmapResponse {
-            roadmap_id: String::new(),
-            version: 0,
-            status: "NOT_FOUND".to_owned(),
-        },
-        |row| GetActiveRoadmapResponse {
-            roadmap_id: row.id.to_string(),
-            version: row.version,
-            status: row.status,
-        },
+        || GetActiveRoadmapResponse { roadmap_id: String::new(), version: 0, status: "NOT_FOUND".to_owned() },
+        |row| GetActiveRoadmapResponse { roadmap_id: row.id.to_string(), version: row.version, status: row.status },
     ))
 }
 
@@ -335,16 +298,10 @@ impl Reach {
                 .fetch_optional(&mut *tx)
                 .await?
                 .or_not_found("roadmap")?;
-            return Ok(Self {
-                tenant_id,
-                user_id: None,
-            });
+            return Ok(Self { tenant_id, user_id: None });
         }
         let user_id = (!user.is(Role::Admin)).then_some(user.id);
-        Ok(Self {
-            tenant_id: user.tenant_id,
-            user_id,
-        })
+        Ok(Self { tenant_id: user.tenant_id, user_id })
     }
 }
 

@@ -27,18 +27,11 @@ pub(crate) struct SkillGap {
 impl SkillGap {
     /// Reads an event.
     pub(crate) fn read(envelope: &Envelope) -> Result<Self> {
-        let user_id = envelope
-            .user()?
-            .ok_or_else(|| Error::invalid("user_id", "is required"))?;
+        let user_id = envelope.user()?.ok_or_else(|| Error::invalid("user_id", "is required"))?;
         let mut analysis: SkillGapAnalyzed = envelope.payload()?;
         analysis.missing_skills.truncate(SKILLS_MAX);
         analysis.priority_order.truncate(SKILLS_MAX);
-        Ok(Self {
-            user_id,
-            tenant_id: envelope.tenant()?,
-            occurred_at: envelope.occurred_at,
-            analysis,
-        })
+        Ok(Self { user_id, tenant_id: envelope.tenant()?, occurred_at: envelope.occurred_at, analysis })
     }
 
     /// Later analyses win; the execution decides between those of one instant.

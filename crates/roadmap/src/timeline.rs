@@ -34,10 +34,7 @@ pub(crate) struct Planned {
 /// The `weeks` from `start`.
 pub(crate) fn whole(start: NaiveDate, weeks: u16) -> Span {
     let last = Days::new((u64::from(weeks) * 7).saturating_sub(1));
-    Span {
-        start,
-        end: start.checked_add_days(last).unwrap_or(start),
-    }
+    Span { start, end: start.checked_add_days(last).unwrap_or(start) }
 }
 
 /// Divides `whole` into `parts` stages that follow one another without a gap, differ by a day at the most and together
@@ -45,23 +42,14 @@ pub(crate) fn whole(start: NaiveDate, weeks: u16) -> Span {
 pub(crate) fn plan(whole: Span, parts: usize) -> Vec<Span> {
     let days = whole.days();
     let bound = |part: usize| part * days.len() / parts;
-    (0..parts)
-        .map(|part| Span {
-            start: days[bound(part)],
-            end: days[bound(part + 1) - 1],
-        })
-        .collect()
+    (0..parts).map(|part| Span { start: days[bound(part)], end: days[bound(part + 1) - 1] }).collect()
 }
 
 /// The milestones of a stage called `title`: what they are called and when they are due, the last one on the last day.
 pub(crate) fn milestones(title: &str, span: Span) -> Vec<(String, NaiveDate)> {
     let count = span.days().len().div_ceil(MILESTONE_DAYS).clamp(1, MILESTONES_MAX);
     let name = |number: usize| {
-        if number == count {
-            format!("{title}: finished")
-        } else {
-            format!("{title}: part {number} of {count}")
-        }
+        if number == count { format!("{title}: finished") } else { format!("{title}: part {number} of {count}") }
     };
     (1..=count).map(name).zip(due_dates(span, count)).collect()
 }
@@ -69,9 +57,7 @@ pub(crate) fn milestones(title: &str, span: Span) -> Vec<(String, NaiveDate)> {
 /// `count` due dates spread over `span`, the last one on its last day.
 pub(crate) fn due_dates(span: Span, count: usize) -> Vec<NaiveDate> {
     let days = span.days();
-    (1..=count)
-        .map(|number| days[(number * days.len()).div_ceil(count) - 1])
-        .collect()
+    (1..=count).map(|number| days[(number * days.len()).div_ceil(count) - 1]).collect()
 }
 
 /// Where the stages lie once what is left is planned anew as of `today`.
@@ -90,10 +76,7 @@ pub(crate) fn recalculate(stages: &[Planned], today: NaiveDate, target_end: Naiv
     for (done, &at) in open.iter().enumerate() {
         let share = days.len() / (open.len() - done);
         let length = consecutive(&days[..share]);
-        spans[at] = Span {
-            start: days[0],
-            end: days[length - 1],
-        };
+        spans[at] = Span { start: days[0], end: days[length - 1] };
         days = &days[length..];
     }
     if let Some(&first) = open.first()
@@ -108,32 +91,19 @@ pub(crate) fn recalculate(stages: &[Planned], today: NaiveDate, target_end: Naiv
 /// The days from `today` that no finished stage takes: those up to `target_end`, and at least `needed`.
 fn free_days(stages: &[Planned], today: NaiveDate, target_end: NaiveDate, needed: usize) -> Vec<NaiveDate> {
     let taken = |day: &NaiveDate| stages.iter().any(|stage| stage.finished && stage.span.holds(*day));
-    let left = today
-        .iter_days()
-        .take_while(|day| *day <= target_end)
-        .filter(|day| !taken(day))
-        .count();
-    today
-        .iter_days()
-        .filter(|day| !taken(day))
-        .take(left.max(needed))
-        .collect()
+    let left = today.iter_days().take_while(|day| *day <= target_end).filter(|day| !taken(day)).count();
+    today.iter_days().filter(|day| !taken(day)).take(left.max(needed)).collect()
 }
 
 /// How many of `days` follow one another, from the first.
 fn consecutive(days: &[NaiveDate]) -> usize {
-    1 + days
-        .windows(2)
-        .take_while(|pair| pair[0].succ_opt() == Some(pair[1]))
-        .count()
+    1 + days.windows(2).take_while(|pair| pair[0].succ_opt() == Some(pair[1])).count()
 }
 
 /// Whether the stage `at` began before `today`, and no finished stage came in between.
 fn was_under_way(stages: &[Planned], at: usize, today: NaiveDate) -> bool {
     let start = stages[at].span.start;
-    let interrupted = stages
-        .iter()
-        .any(|other| other.finished && other.span.start < today && other.span.end >= start);
+    let interrupted = stages.iter().any(|other| other.finished && other.span.start < today && other.span.end >= start);
     start < today && !interrupted
 }
 
@@ -152,10 +122,7 @@ mod tests {
     }
 
     fn span(start: u64, end: u64) -> Span {
-        Span {
-            start: day(start),
-            end: day(end),
-        }
+        Span { start: day(start), end: day(end) }
     }
 
     #[test]
@@ -180,21 +147,9 @@ mod tests {
 
     #[test]
     fn an_overdue_stage_goes_on_and_the_others_make_room() {
-        let stage = |start, end, finished| Planned {
-            span: span(start, end),
-            finished,
-        };
-        let stages = [
-            stage(0, 20, true),
-            stage(21, 41, false),
-            stage(42, 62, false),
-            stage(63, 83, false),
-        ];
-        assert_eq!(
-            recalculate(&stages, day(30), day(83)),
-            stages.map(|stage| stage.span),
-            "nothing is overdue"
-        );
+        let stage = |start, end, finished| Planned { span: span(start, end), finished };
+        let stages = [stage(0, 20, true), stage(21, 41, false), stage(42, 62, false), stage(63, 83, false)];
+        assert_eq!(recalculate(&stages, day(30), day(83)), stages.map(|stage| stage.span), "nothing is overdue");
         let moved = recalculate(&stages, day(45), day(83));
         assert_eq!(moved, [span(0, 20), span(21, 57), span(58, 70), span(71, 83)]);
         let late = recalculate(&stages, day(100), day(83));
@@ -203,16 +158,8 @@ mod tests {
 
     #[test]
     fn what_was_finished_ahead_of_its_time_stays_there() {
-        let stage = |start, end, finished| Planned {
-            span: span(start, end),
-            finished,
-        };
-        let stages = [
-            stage(0, 20, true),
-            stage(21, 41, false),
-            stage(42, 62, true),
-            stage(63, 83, false),
-        ];
+        let stage = |start, end, finished| Planned { span: span(start, end), finished };
+        let stages = [stage(0, 20, true), stage(21, 41, false), stage(42, 62, true), stage(63, 83, false)];
         let moved = recalculate(&stages, day(42), day(83));
         assert_eq!(moved, [span(0, 20), span(63, 72), span(42, 62), span(73, 83)]);
     }
@@ -271,50 +218,26 @@ mod tests {
         today: NaiveDate,
         target_end: NaiveDate,
     ) -> Result<(), TestCaseError> {
-        let open: Vec<Span> = before
-            .iter()
-            .zip(after)
-            .filter(|(stage, _)| !stage.finished)
-            .map(|(_, s)| *s)
-            .collect();
-        let finished: Vec<Span> = before
-            .iter()
-            .zip(after)
-            .filter(|(stage, _)| stage.finished)
-            .map(|(_, s)| *s)
-            .collect();
+        let open: Vec<Span> = before.iter().zip(after).filter(|(stage, _)| !stage.finished).map(|(_, s)| *s).collect();
+        let finished: Vec<Span> =
+            before.iter().zip(after).filter(|(stage, _)| stage.finished).map(|(_, s)| *s).collect();
         for (stage, span) in before.iter().zip(after) {
             if stage.finished {
                 prop_assert_eq!(stage.span, *span, "finished work stays");
             }
         }
-        prop_assert!(
-            open.iter().all(|span| span.start <= span.end && span.end >= today),
-            "a day or more to go"
-        );
-        prop_assert!(
-            open.windows(2).all(|pair| pair[0].end < pair[1].start),
-            "in order, without overlap"
-        );
-        prop_assert!(
-            open.iter().all(|a| finished.iter().all(|b| !overlap(*a, *b))),
-            "no overlap with finished work"
-        );
+        prop_assert!(open.iter().all(|span| span.start <= span.end && span.end >= today), "a day or more to go");
+        prop_assert!(open.windows(2).all(|pair| pair[0].end < pair[1].start), "in order, without overlap");
+        prop_assert!(open.iter().all(|a| finished.iter().all(|b| !overlap(*a, *b))), "no overlap with finished work");
         let overdue = before.iter().any(|stage| !stage.finished && stage.span.end < today);
         if !overdue {
-            prop_assert!(
-                before.iter().zip(after).all(|(stage, span)| stage.span == *span),
-                "the plan stands"
-            );
+            prop_assert!(before.iter().zip(after).all(|(stage, span)| stage.span == *span), "the plan stands");
         }
         let free = free_days(before, today, target_end, 0);
         if overdue && free.len() >= open.len() {
             prop_assert!(open.iter().all(|span| span.end <= target_end), "fits in what is left");
         } else if overdue {
-            let used: usize = open
-                .iter()
-                .map(|span| span.days().iter().filter(|day| **day >= today).count())
-                .sum();
+            let used: usize = open.iter().map(|span| span.days().iter().filter(|day| **day >= today).count()).sum();
             prop_assert_eq!(used, open.len(), "extended by no more than needed");
         }
         Ok(())

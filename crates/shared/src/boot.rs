@@ -30,8 +30,10 @@ use crate::{
     telemetry,
 };
 
-/// How long work under way may take after the shutdown signal; below Kubernetes' 30 s.
-const DRAIN: Duration = Duration::from_secs(15);
+/// How long requests under way may take after the shutdown signal.
+const DRAIN: Duration = Duration::from_secs(12);
+/// How long relay and consumers may take after that; both together stay below 20 s, and so below Kubernetes' 30 s.
+const BACKGROUND_DRAIN: Duration = Duration::from_secs(6);
 /// How long a call to the auth service may take.
 const AUTH_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -299,6 +301,7 @@ impl Runtime {
         };
         let readiness = std::mem::take(&mut self.readiness);
         let router = http::router(rest, edge, readiness.clone());
+        self.spawn(self.verifier.clone().follow(self.clock.clone()));
         self.spawn(async {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -330,7 +333,7 @@ impl Runtime {
         on_failure.cancel();
         self.background.cancel();
         self.tasks.close();
-        if tokio::time::timeout(DRAIN, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(BACKGROUND_DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!(service = self.service.name, "background work was still running when the drain ended");
         }
         tracing::info!(service = self.service.name, "stopped");

@@ -8,6 +8,7 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::{Body, HttpBody},
     extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     middleware::{Next, from_fn_with_state},
@@ -33,6 +34,8 @@ use crate::{
 
 /// The largest body in bytes.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+/// The largest body that is read before its request is looked at, in bytes.
+const SHORT_BODY: usize = 64 * 1024;
 /// The largest sum of header names and values in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;
 
@@ -123,13 +126,15 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     request.extensions_mut().insert(correlation);
     request.extensions_mut().insert(Arc::clone(&edge));
     let timeout = edge.timeout;
+    let answer = async move {
+        limited?;
+        Ok::<_, Error>(next.run(read_ahead(request).await?).await)
+    };
     let work = async move {
-        match limited {
-            Err(error) => error.into_response(),
-            Ok(()) => tokio::time::timeout(timeout, next.run(request))
-                .await
-                .unwrap_or_else(|_| Error::new(Kind::Timeout, "the request took too long; try again").into_response()),
-        }
+        tokio::time::timeout(timeout, answer)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the request took too long; try again")))
+            .unwrap_or_else(IntoResponse::into_response)
     };
     let mut response = correlation::scope(id.clone(), path.clone(), work).instrument(span.clone()).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
@@ -139,6 +144,20 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     metrics::http(edge.service, method.as_str(), &route, status.as_u16(), started.elapsed());
     span.in_scope(|| log(method.as_str(), &path, &response, started.elapsed()));
     response
+}
+
+/// The request with its body read, where that is short. hyper closes a connection on which it has answered, say 401,
+/// before the body came, and the request that the client sends on it next is lost.
+async fn read_ahead(request: Request) -> Result<Request> {
+    let length = request.body().size_hint().exact();
+    if !length.is_some_and(|length| length > 0 && length <= SHORT_BODY as u64) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, SHORT_BODY)
+        .await
+        .map_err(|error| Error::new(Kind::Invalid, "the body could not be read to its end").with_source(error))?;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 fn log(method: &str, path: &str, response: &Response, took: Duration) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    clock::Clock,
     error::{Error, Result},
     grpc::{self, Transport},
     proto::auth::{GetJwksRequest, auth_service_client::AuthServiceClient},
@@ -150,6 +151,9 @@ impl std::fmt::Debug for Verifier {
 /// How often at most an unknown key id makes the verifier ask for keys again; a forged `kid` must not become a flood.
 const REFRESH_INTERVAL: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
 
+/// How often keys are asked for without a reason: how long a withdrawn key is believed at the most.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(30);
+
 impl Verifier {
     /// A verifier that gets its keys from the auth service when it meets a key id that it does not know.
     pub fn remote(auth: Transport) -> Self {
@@ -182,9 +186,13 @@ impl Verifier {
                 keys.insert(kid.clone(), DecodingKey::from_jwk(jwk).map_err(Error::internal)?);
             }
         }
-        *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
-        // A key may have been withdrawn.
-        self.verified.invalidate_all();
+        let mut current = self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let withdrawn = current.keys().any(|kid| !keys.contains_key(kid));
+        *current = keys;
+        drop(current);
+        if withdrawn {
+            self.verified.invalidate_all();
+        }
         Ok(())
     }
 
@@ -211,6 +219,18 @@ impl Verifier {
             self.fetch(now).await?;
         }
         Ok(())
+    }
+
+    /// Asks for the keys again and again, so that a withdrawn one stops being believed. A verifier with keys of its own has
+    /// nobody to ask.
+    pub(crate) async fn follow(self, clock: Clock) {
+        let Some(_) = &self.source else { return };
+        loop {
+            tokio::time::sleep(FOLLOW_INTERVAL).await;
+            if let Err(error) = self.fetch(clock.now()).await {
+                tracing::debug!(error = %error, "the token keys stay as they are");
+            }
+        }
     }
 
     fn known(&self, kid: &str) -> Option<DecodingKey> {

@@ -6,11 +6,7 @@ use crate::{Account, Auth, PASSWORD, start};
 
 async fn invite(auth: &Auth, admin: &Account, email: &str, roles: &[&str]) -> Value {
     let body = json!({"email": email, "roles": roles});
-    auth.service
-        .post(&admin.token, "/auth/invitations", body)
-        .await
-        .expect(201)
-        .json
+    auth.service.post(&admin.token, "/auth/invitations", body).await.expect(201).json
 }
 
 fn joining(email: &str, tenant_id: &str, token: &Value) -> Value {
@@ -31,14 +27,7 @@ async fn who_is_invited_joins_with_the_roles_of_the_invitation() {
         })
     );
     let body = joining("BOB@example.com", &admin.tenant_id, &invitation["invitationToken"]);
-    let bob = Account::of(
-        &auth
-            .service
-            .post("", "/auth/register", body.clone())
-            .await
-            .expect(201)
-            .json,
-    );
+    let bob = Account::of(&auth.service.post("", "/auth/register", body.clone()).await.expect(201).json);
     assert_eq!(bob.tenant_id, admin.tenant_id);
     let me = auth.service.get(&bob.token, "/auth/me").await.expect(200).json;
     assert_eq!(me["roles"], json!(["STUDENT", "INSTRUCTOR"]));
@@ -57,8 +46,7 @@ async fn who_is_invited_joins_with_the_roles_of_the_invitation() {
     assert_eq!(auth.db.event_types().await, ["UserRegistered", "UserRegistered"]);
 
     // It was for one.
-    auth.execute("update users set email = 'moved@example.com' where email = 'bob@example.com'")
-        .await;
+    auth.execute("update users set email = 'moved@example.com' where email = 'bob@example.com'").await;
     let again = auth.service.post("", "/auth/register", body).await.expect(403);
     assert_eq!(again.json["code"], "invitation_invalid");
 }
@@ -99,10 +87,7 @@ async fn nobody_joins_a_tenant_uninvited() {
     assert_eq!(auth.count("users").await, 2);
     auth.clock.advance(TimeDelta::days(7));
     let late = joining("bob@example.com", &admin.tenant_id, token);
-    assert_eq!(
-        auth.service.post("", "/auth/register", late).await.expect(403).json["code"],
-        "invitation_invalid"
-    );
+    assert_eq!(auth.service.post("", "/auth/register", late).await.expect(403).json["code"], "invitation_invalid");
 }
 
 #[tokio::test]
@@ -122,18 +107,9 @@ async fn of_two_at_once_one_uses_the_invitation() {
     let auth = start().await;
     let admin = auth.register("admin@example.com").await;
     let token = &invite(&auth, &admin, "bob@example.com", &[]).await["invitationToken"];
-    let register = || {
-        auth.service.post(
-            "",
-            "/auth/register",
-            joining("bob@example.com", &admin.tenant_id, token),
-        )
-    };
+    let register = || auth.service.post("", "/auth/register", joining("bob@example.com", &admin.tenant_id, token));
     let (first, second) = tokio::join!(register(), register());
-    let created = [first.status.as_u16(), second.status.as_u16()]
-        .iter()
-        .filter(|status| **status == 201)
-        .count();
+    let created = [first.status.as_u16(), second.status.as_u16()].iter().filter(|status| **status == 201).count();
     assert_eq!((created, auth.count("users").await), (1, 2));
 }
 
@@ -142,35 +118,16 @@ async fn only_an_admin_invites_and_never_an_operator() {
     let auth = start().await;
     let admin = auth.register("admin@example.com").await;
     let body = json!({"email": "bob@example.com", "roles": ["OPERATOR"]});
-    assert_eq!(
-        auth.service
-            .post(&admin.token, "/auth/invitations", body)
-            .await
-            .expect(400)
-            .fields(),
-        ["roles[0]"]
-    );
+    assert_eq!(auth.service.post(&admin.token, "/auth/invitations", body).await.expect(400).fields(), ["roles[0]"]);
     let token = &invite(&auth, &admin, "bob@example.com", &["INSTRUCTOR"]).await["invitationToken"];
     let body = joining("bob@example.com", &admin.tenant_id, token);
     let bob = Account::of(&auth.service.post("", "/auth/register", body).await.expect(201).json);
 
     let body = json!({"email": "eve@example.com", "roles": []});
-    auth.service
-        .post(&bob.token, "/auth/invitations", body.clone())
-        .await
-        .expect(403);
-    auth.service
-        .post("", "/auth/invitations", body.clone())
-        .await
-        .expect(401);
-    auth.service
-        .post(&admin.token, "/auth/logout", json!({}))
-        .await
-        .expect(200);
-    auth.service
-        .post(&admin.token, "/auth/invitations", body)
-        .await
-        .expect(401);
+    auth.service.post(&bob.token, "/auth/invitations", body.clone()).await.expect(403);
+    auth.service.post("", "/auth/invitations", body.clone()).await.expect(401);
+    auth.service.post(&admin.token, "/auth/logout", json!({})).await.expect(200);
+    auth.service.post(&admin.token, "/auth/invitations", body).await.expect(401);
 
     let admin = auth.login("admin@example.com").await;
     for (body, field) in [
@@ -178,20 +135,10 @@ async fn only_an_admin_invites_and_never_an_operator() {
         (json!({"email": "eve", "roles": []}), "email"),
         (json!({"email": "eve@example.com"}), "roles"),
         (json!({"email": "eve@example.com", "roles": "ADMIN"}), "roles"),
-        (
-            json!({"email": "eve@example.com", "roles": ["ADMIN", "ROOT"]}),
-            "roles[1]",
-        ),
-        (
-            json!({"email": "eve@example.com", "roles": [], "tenantId": "x"}),
-            "tenantId",
-        ),
+        (json!({"email": "eve@example.com", "roles": ["ADMIN", "ROOT"]}), "roles[1]"),
+        (json!({"email": "eve@example.com", "roles": [], "tenantId": "x"}), "tenantId"),
     ] {
-        let answer = auth
-            .service
-            .post(&admin.token, "/auth/invitations", body)
-            .await
-            .expect(400);
+        let answer = auth.service.post(&admin.token, "/auth/invitations", body).await.expect(400);
         assert_eq!(answer.fields(), [field], "{}", answer.text);
     }
     assert_eq!(auth.count("invitations").await, 1);
@@ -206,9 +153,7 @@ async fn a_retry_with_the_same_key_gets_the_same_invitation() {
     let first = invite(body.clone()).await.expect(201).json;
     assert_eq!(invite(body).await.expect(201).json, first);
     assert_eq!(auth.count("invitations").await, 1);
-    invite(json!({"email": "eve@example.com", "roles": ["ADMIN"]}))
-        .await
-        .expect(422);
+    invite(json!({"email": "eve@example.com", "roles": ["ADMIN"]})).await.expect(422);
     let join = joining("bob@example.com", &admin.tenant_id, &first["invitationToken"]);
     auth.service.post("", "/auth/register", join).await.expect(201);
 }

@@ -31,13 +31,8 @@ async fn anybody_can_verify_a_token_with_the_published_keys() {
     validation.set_audience(&["careeros"]);
     validation.set_issuer(&["careeros-auth"]);
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Claims>(&ada.token, &key, &validation)
-        .unwrap()
-        .claims;
-    assert_eq!(
-        (claims.sub.to_string(), claims.tid.to_string()),
-        (ada.id, ada.tenant_id)
-    );
+    let claims = jsonwebtoken::decode::<Claims>(&ada.token, &key, &validation).unwrap().claims;
+    assert_eq!((claims.sub.to_string(), claims.tid.to_string()), (ada.id, ada.tenant_id));
     assert_eq!(claims.exp - claims.iat, 900);
     assert_eq!(claims.iat, auth.clock.now().timestamp());
 }
@@ -61,14 +56,7 @@ async fn an_invalid_token_is_an_answer_and_no_error() {
     for token in ["", "x", "a.b.c", &unsigned, &changed, &strangers, &ada.refresh] {
         assert_eq!(auth.validate(token).await, nothing, "{token}");
     }
-    assert_eq!(
-        auth.service
-            .post("", "/auth/validate-token", json!({}))
-            .await
-            .expect(400)
-            .fields(),
-        ["accessToken"]
-    );
+    assert_eq!(auth.service.post("", "/auth/validate-token", json!({})).await.expect(400).fields(), ["accessToken"]);
     auth.clock.advance(TimeDelta::minutes(15));
     assert_eq!(auth.validate(&ada.token).await, nothing);
     let answer = auth.service.get(&ada.token, "/auth/me").await.expect(401);
@@ -165,14 +153,9 @@ async fn a_changed_secret_ends_no_session() {
     let token = service.post("", "/auth/login", login).await.expect(200).json["tokens"]["accessToken"].clone();
     assert_ne!(kid(token.as_str().unwrap()), kid(&ada.token));
     service.get(&ada.token, "/auth/me").await.expect(200);
-    service
-        .post("", "/auth/refresh", json!({"refreshToken": ada.refresh}))
-        .await
-        .expect(200);
-    let sealed: Vec<u8> = sqlx::query_scalar("select private_key from signing_keys limit 1")
-        .fetch_one(&auth.db.admin)
-        .await
-        .unwrap();
+    service.post("", "/auth/refresh", json!({"refreshToken": ada.refresh})).await.expect(200);
+    let sealed: Vec<u8> =
+        sqlx::query_scalar("select private_key from signing_keys limit 1").fetch_one(&auth.db.admin).await.unwrap();
     // Nonce, PKCS #8 and tag: what is stored does not hold the key's plain form.
     assert_eq!(sealed.len(), 12 + 48 + 16);
     assert!(!sealed.windows(5).any(|window| window == [0x06, 0x03, 0x2b, 0x65, 0x70]));

@@ -31,10 +31,7 @@ async fn a_login_opens_a_further_session() {
     let (topic, key, event) = outbox.last().unwrap();
     assert_eq!((topic.as_str(), key), ("careeros.auth.user-logged-in.v1", &ada.id));
     let at = &event.payload["logged_in_at"];
-    assert_eq!(
-        event.payload,
-        json!({"user_id": ada.id, "email": "ada@example.com", "logged_in_at": at})
-    );
+    assert_eq!(event.payload, json!({"user_id": ada.id, "email": "ada@example.com", "logged_in_at": at}));
 }
 
 #[tokio::test]
@@ -44,18 +41,10 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same() {
     let (mut wrong_time, mut unknown_time) = (Duration::MAX, Duration::MAX);
     for _ in 0..3 {
         let started = Instant::now();
-        let mut wrong = auth
-            .try_login("ada@example.com", "wrong password")
-            .await
-            .expect(401)
-            .json;
+        let mut wrong = auth.try_login("ada@example.com", "wrong password").await.expect(401).json;
         wrong_time = wrong_time.min(started.elapsed());
         let started = Instant::now();
-        let mut unknown = auth
-            .try_login("eve@example.com", "wrong password")
-            .await
-            .expect(401)
-            .json;
+        let mut unknown = auth.try_login("eve@example.com", "wrong password").await.expect(401).json;
         unknown_time = unknown_time.min(started.elapsed());
         assert_eq!(wrong["code"], "invalid_credentials");
         for answer in [&mut wrong, &mut unknown] {
@@ -72,15 +61,11 @@ async fn a_wrong_password_and_an_unknown_address_look_the_same() {
 async fn who_is_suspended_or_deleted_stays_out() {
     let auth = start().await;
     let ada = auth.register("ada@example.com").await;
-    for change in [
-        "update users set status = 'SUSPENDED'",
-        "update users set status = 'ACTIVE', deleted_at = created_at",
-    ] {
+    for change in
+        ["update users set status = 'SUSPENDED'", "update users set status = 'ACTIVE', deleted_at = created_at"]
+    {
         auth.execute(change).await;
-        assert_eq!(
-            auth.try_login("ada@example.com", PASSWORD).await.expect(401).json["code"],
-            "invalid_credentials"
-        );
+        assert_eq!(auth.try_login("ada@example.com", PASSWORD).await.expect(401).json["code"], "invalid_credentials");
         auth.refresh(&ada.refresh).await.expect(401);
         auth.service.get(&ada.token, "/auth/me").await.expect(401);
         assert_eq!(auth.validate(&ada.token).await["valid"], false);
@@ -102,23 +87,15 @@ async fn guessing_at_an_account_is_slowed_whether_or_not_it_exists() {
         assert_eq!(refused.headers["retry-after"], "60");
     }
     // It is the account that is guessed at, from wherever; the right password does not help either.
-    auth.try_login_from("192.0.2.77", "ada@example.com", PASSWORD)
-        .await
-        .expect(429);
+    auth.try_login_from("192.0.2.77", "ada@example.com", PASSWORD).await.expect(429);
     // It ends when the answer said.
     auth.clock.advance(TimeDelta::seconds(60));
-    auth.try_login_from("192.0.2.77", "ada@example.com", PASSWORD)
-        .await
-        .expect(200);
+    auth.try_login_from("192.0.2.77", "ada@example.com", PASSWORD).await.expect(200);
     // And a success clears the account.
     for _ in 0..5 {
-        auth.try_login_from(ATTACKER, "ada@example.com", "a guess")
-            .await
-            .expect(401);
+        auth.try_login_from(ATTACKER, "ada@example.com", "a guess").await.expect(401);
     }
-    auth.try_login_from(ATTACKER, "ada@example.com", "a guess")
-        .await
-        .expect(429);
+    auth.try_login_from(ATTACKER, "ada@example.com", "a guess").await.expect(429);
 }
 
 #[tokio::test]
@@ -126,26 +103,17 @@ async fn an_attacker_does_not_lock_the_owner_out() {
     let auth = start().await;
     let ada = auth.register("ada@example.com").await;
     for _ in 0..5 {
-        auth.try_login_from(ATTACKER, "ada@example.com", "a guess")
-            .await
-            .expect(401);
+        auth.try_login_from(ATTACKER, "ada@example.com", "a guess").await.expect(401);
     }
-    auth.try_login_from(ATTACKER, "ada@example.com", "a guess")
-        .await
-        .expect(429);
+    auth.try_login_from(ATTACKER, "ada@example.com", "a guess").await.expect(429);
     // Ada has a session from this address. It gets in, and even a slip of hers is told as such.
     auth.try_login("ada@example.com", "a slip").await.expect(401);
     auth.login("ada@example.com").await;
     // Once no session of hers is from there any more, the address is a stranger's.
     for _ in 0..5 {
-        auth.try_login_from(ATTACKER, "ada@example.com", "a guess")
-            .await
-            .expect(401);
+        auth.try_login_from(ATTACKER, "ada@example.com", "a guess").await.expect(401);
     }
-    auth.service
-        .post(&ada.token, "/auth/logout", json!({}))
-        .await
-        .expect(200);
+    auth.service.post(&ada.token, "/auth/logout", json!({})).await.expect(200);
     auth.execute("update sessions set revoked_at = created_at").await;
     auth.try_login("ada@example.com", PASSWORD).await.expect(429);
 }
@@ -161,16 +129,11 @@ async fn an_address_that_guesses_at_many_accounts_is_slowed() {
         attempt.check(&auth.db, &email, now).await.unwrap();
         attempt.fail(&auth.db, now).await.unwrap();
     }
-    let refused = auth
-        .try_login_from(ATTACKER, "ada@example.com", PASSWORD)
-        .await
-        .expect(429);
+    let refused = auth.try_login_from(ATTACKER, "ada@example.com", PASSWORD).await.expect(429);
     assert_eq!(refused.headers["retry-after"], "10");
     auth.try_login("ada@example.com", PASSWORD).await.expect(200);
     auth.clock.advance(TimeDelta::seconds(10));
-    auth.try_login_from(ATTACKER, "ada@example.com", PASSWORD)
-        .await
-        .expect(200);
+    auth.try_login_from(ATTACKER, "ada@example.com", PASSWORD).await.expect(200);
 }
 
 #[tokio::test]
@@ -196,20 +159,9 @@ async fn guesses_sent_all_at_once_count_too() {
 async fn a_hash_with_old_costs_is_replaced_at_login() {
     let auth = start().await;
     auth.register("ada@example.com").await;
-    let cheap = Argon2::new(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        Params::new(64, 1, 1, None).unwrap(),
-    );
-    let old = cheap
-        .hash_password_with_salt(PASSWORD.as_bytes(), &[1; 16])
-        .unwrap()
-        .to_string();
-    sqlx::query("update users set password_hash = $1")
-        .bind(old)
-        .execute(&auth.db.admin)
-        .await
-        .unwrap();
+    let cheap = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+    let old = cheap.hash_password_with_salt(PASSWORD.as_bytes(), &[1; 16]).unwrap().to_string();
+    sqlx::query("update users set password_hash = $1").bind(old).execute(&auth.db.admin).await.unwrap();
     auth.try_login("ada@example.com", "wrong password").await.expect(401);
     let hash = || sqlx::query_scalar::<_, String>("select password_hash from users").fetch_one(&auth.db.admin);
     assert!(hash().await.unwrap().contains("m=64,"));
@@ -223,12 +175,7 @@ async fn a_lost_answer_can_be_had_again() {
     let auth = start().await;
     auth.register("ada@example.com").await;
     let login = |password| {
-        auth.service.post_once(
-            "",
-            "/auth/login",
-            "k-1",
-            json!({"email": "ada@example.com", "password": password}),
-        )
+        auth.service.post_once("", "/auth/login", "k-1", json!({"email": "ada@example.com", "password": password}))
     };
     let first = login(PASSWORD).await.expect(200);
     auth.clock.advance(TimeDelta::seconds(20));
@@ -265,18 +212,9 @@ async fn bad_input_is_named() {
         (json!({"email": "ada@example.com"}), "password"),
         (json!({"email": "", "password": PASSWORD}), "email"),
         (json!({"email": "ada@example.com", "password": ""}), "password"),
-        (
-            json!({"email": "ada@example.com", "password": "x".repeat(129)}),
-            "password",
-        ),
-        (
-            json!({"email": "ada@example.com", "password": PASSWORD, "tenantId": "x"}),
-            "tenantId",
-        ),
+        (json!({"email": "ada@example.com", "password": "x".repeat(129)}), "password"),
+        (json!({"email": "ada@example.com", "password": PASSWORD, "tenantId": "x"}), "tenantId"),
     ] {
-        assert_eq!(
-            auth.service.post("", "/auth/login", body).await.expect(400).fields(),
-            [field]
-        );
+        assert_eq!(auth.service.post("", "/auth/login", body).await.expect(400).fields(), [field]);
     }
 }

@@ -1,10 +1,6 @@
 //! The auth service as its clients see it, on a real PostgreSQL.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot be set up has to fail"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up has to fail")]
 
 mod invitations;
 mod keys;
@@ -41,10 +37,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 const PASSWORD: &str = "correct horse";
-const LIFETIMES: Lifetimes = Lifetimes {
-    access: TimeDelta::minutes(15),
-    refresh: TimeDelta::days(30),
-};
+const LIFETIMES: Lifetimes = Lifetimes { access: TimeDelta::minutes(15), refresh: TimeDelta::days(30) };
 
 /// A service with a database of its own.
 struct Auth {
@@ -79,36 +72,20 @@ async fn start() -> Auth {
     let db = TestDb::new(&MIGRATIONS).await;
     let clock = testing::clock();
     let app = replica(&db, "a-secret-for-tests-only");
-    Auth {
-        service: serve(&app, &clock),
-        db,
-        clock,
-        app,
-    }
+    Auth { service: serve(&app, &clock), db, clock, app }
 }
 
 /// One more process of the service.
 fn replica(db: &Db, secret: &str) -> App {
     let secrets = Secrets::new(&secret.into());
     let keys = Keys::new(db.clone(), &secrets, Verifier::local(), LIFETIMES.access);
-    App {
-        db: db.clone(),
-        passwords: Passwords::new(2),
-        issuer: Issuer {
-            keys,
-            secrets,
-            lifetimes: LIFETIMES,
-        },
-    }
+    App { db: db.clone(), passwords: Passwords::new(2), issuer: Issuer { keys, secrets, lifetimes: LIFETIMES } }
 }
 
 fn serve(app: &App, clock: &Clock) -> TestService {
-    TestService::with_verifier(
-        clock,
-        app.issuer.keys.verifier().clone(),
-        app.clone().routes(),
-        |transport| careeros_rest::auth::routes(transport.clone()).merge(careeros_rest::auth::well_known(transport)),
-    )
+    TestService::with_verifier(clock, app.issuer.keys.verifier().clone(), app.clone().routes(), |transport| {
+        careeros_rest::auth::routes(transport.clone()).merge(careeros_rest::auth::well_known(transport))
+    })
 }
 
 impl Auth {
@@ -122,9 +99,7 @@ impl Auth {
     }
 
     async fn try_login(&self, email: &str, password: &str) -> Answer {
-        self.service
-            .post("", "/auth/login", json!({"email": email, "password": password}))
-            .await
+        self.service.post("", "/auth/login", json!({"email": email, "password": password})).await
     }
 
     async fn try_login_from(&self, address: &str, email: &str, password: &str) -> Answer {
@@ -136,23 +111,15 @@ impl Auth {
     }
 
     async fn refresh(&self, token: &str) -> Answer {
-        self.service
-            .post("", "/auth/refresh", json!({"refreshToken": token}))
-            .await
+        self.service.post("", "/auth/refresh", json!({"refreshToken": token})).await
     }
 
     async fn refresh_once(&self, token: &str, key: &str) -> Answer {
-        self.service
-            .post_once("", "/auth/refresh", key, json!({"refreshToken": token}))
-            .await
+        self.service.post_once("", "/auth/refresh", key, json!({"refreshToken": token})).await
     }
 
     async fn validate(&self, token: &str) -> Value {
-        self.service
-            .post("", "/auth/validate-token", json!({"accessToken": token}))
-            .await
-            .expect(200)
-            .json
+        self.service.post("", "/auth/validate-token", json!({"accessToken": token})).await.expect(200).json
     }
 
     async fn count(&self, table: &'static str) -> i64 {
@@ -169,10 +136,7 @@ impl Auth {
     /// Everything that the database holds, as text; in bytea, what is legible stays so.
     async fn dump(&self) -> String {
         let mut connection = self.db.admin.acquire().await.unwrap();
-        sqlx::query("set bytea_output = 'escape'")
-            .execute(&mut *connection)
-            .await
-            .unwrap();
+        sqlx::query("set bytea_output = 'escape'").execute(&mut *connection).await.unwrap();
         let tables: Vec<String> =
             sqlx::query_scalar("select tablename::text from pg_tables where schemaname = 'public'")
                 .fetch_all(&mut *connection)

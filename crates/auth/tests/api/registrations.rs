@@ -18,28 +18,14 @@ async fn a_new_user_is_admin_and_student_of_a_tenant_of_their_own() {
 
     let me = auth.service.get(&ada.token, "/auth/me").await.expect(200).json;
     assert_eq!(me["email"], "ada@example.com");
-    assert_eq!(
-        (&me["userId"], &me["tenantId"]),
-        (&json!(ada.id), &json!(ada.tenant_id))
-    );
-    assert_eq!(
-        (&me["roles"], &me["status"]),
-        (&json!(["STUDENT", "ADMIN"]), &json!("ACTIVE"))
-    );
-    assert_eq!(
-        me["permissions"],
-        json!(["*", "ai:execute:basic", "lms:enroll", "roadmap:read", "roadmap:update"])
-    );
+    assert_eq!((&me["userId"], &me["tenantId"]), (&json!(ada.id), &json!(ada.tenant_id)));
+    assert_eq!((&me["roles"], &me["status"]), (&json!(["STUDENT", "ADMIN"]), &json!("ACTIVE")));
+    assert_eq!(me["permissions"], json!(["*", "ai:execute:basic", "lms:enroll", "roadmap:read", "roadmap:update"]));
 
     let outbox = auth.db.outbox().await;
-    let [(topic, key, event)] = outbox.as_slice() else {
-        panic!("{outbox:?}")
-    };
+    let [(topic, key, event)] = outbox.as_slice() else { panic!("{outbox:?}") };
     assert_eq!((topic.as_str(), key), ("careeros.auth.user-registered.v1", &ada.id));
-    assert_eq!(
-        (&event.tenant_id, event.source.as_str()),
-        (&ada.tenant_id, "auth-service")
-    );
+    assert_eq!((&event.tenant_id, event.source.as_str()), (&ada.tenant_id, "auth-service"));
     let registered_at = &event.payload["registered_at"];
     assert_eq!(
         event.payload,
@@ -51,11 +37,9 @@ async fn a_new_user_is_admin_and_student_of_a_tenant_of_their_own() {
 async fn an_address_that_has_an_account_yields_no_tokens() {
     let auth = start().await;
     auth.register("ada@example.com").await;
-    for (email, password) in [
-        ("ada@example.com", PASSWORD),
-        ("ADA@example.com", "another password"),
-        (" ada@EXAMPLE.com", PASSWORD),
-    ] {
+    for (email, password) in
+        [("ada@example.com", PASSWORD), ("ADA@example.com", "another password"), (" ada@EXAMPLE.com", PASSWORD)]
+    {
         let body = json!({"email": email, "password": password});
         let answer = auth.service.post("", "/auth/register", body).await.expect(409);
         assert_eq!(answer.json["code"], "email_taken");
@@ -83,51 +67,24 @@ async fn of_two_at_once_one_gets_the_address() {
 async fn nothing_that_is_stored_gives_a_password_or_a_token_away() {
     let auth = start().await;
     let body = json!({"email": "ada@example.com", "password": PASSWORD});
-    let answer = auth
-        .service
-        .post_once("", "/auth/register", "k-1", body.clone())
-        .await
-        .expect(201);
+    let answer = auth.service.post_once("", "/auth/register", "k-1", body.clone()).await.expect(201);
     let registered = Account::of(&answer.json);
-    let login = Account::of(
-        &auth
-            .service
-            .post_once("", "/auth/login", "k-2", body)
-            .await
-            .expect(200)
-            .json,
-    );
+    let login = Account::of(&auth.service.post_once("", "/auth/login", "k-2", body).await.expect(200).json);
     let refreshed = auth.refresh_once(&login.refresh, "k-3").await.expect(200).json;
     let body = json!({"email": "bob@example.com", "roles": ["INSTRUCTOR"]});
-    let invited = auth
-        .service
-        .post_once(&registered.token, "/auth/invitations", "k-4", body)
-        .await
-        .expect(201)
-        .json;
+    let invited = auth.service.post_once(&registered.token, "/auth/invitations", "k-4", body).await.expect(201).json;
 
-    let hash: String = sqlx::query_scalar("select password_hash from users")
-        .fetch_one(&auth.db.admin)
-        .await
-        .unwrap();
+    let hash: String = sqlx::query_scalar("select password_hash from users").fetch_one(&auth.db.admin).await.unwrap();
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     // Nor does the fingerprint by which a repetition is told: hashing guesses must not lead to the password.
-    let plain = RegisterRequest {
-        email: "ada@example.com".to_owned(),
-        password: PASSWORD.to_owned(),
-        ..Default::default()
-    };
-    let fingerprints: Vec<Vec<u8>> = sqlx::query_scalar("select request_hash from idempotency_keys")
-        .fetch_all(&auth.db.admin)
-        .await
-        .unwrap();
+    let plain =
+        RegisterRequest { email: "ada@example.com".to_owned(), password: PASSWORD.to_owned(), ..Default::default() };
+    let fingerprints: Vec<Vec<u8>> =
+        sqlx::query_scalar("select request_hash from idempotency_keys").fetch_all(&auth.db.admin).await.unwrap();
     assert_eq!(fingerprints.len(), 3);
     assert!(!fingerprints.contains(&Sha256::digest(plain.encode_to_vec()).to_vec()));
     let dump = auth.dump().await;
-    assert!(
-        dump.contains("ada@example.com") && dump.contains("k-4"),
-        "the dump is one: {dump}"
-    );
+    assert!(dump.contains("ada@example.com") && dump.contains("k-4"), "the dump is one: {dump}");
     for secret in [
         PASSWORD,
         &registered.refresh,
@@ -175,24 +132,12 @@ async fn bad_input_is_named_and_makes_nobody() {
         (json!({"password": PASSWORD}), vec!["email"]),
         (json!({"email": "ada@example.com"}), vec!["password"]),
         (json!({"email": "ada", "password": "short"}), vec!["password", "email"]),
-        (
-            json!({"email": "ada@example.com", "password": "1234567"}),
-            vec!["password"],
-        ),
+        (json!({"email": "ada@example.com", "password": "1234567"}), vec!["password"]),
         (json!({"email": "ada@example.com", "password": long}), vec!["password"]),
         (json!({"email": 7, "password": PASSWORD}), vec!["email"]),
-        (
-            json!({"email": "ada@example.com", "password": PASSWORD, "tenantId": "42"}),
-            vec!["tenantId"],
-        ),
-        (
-            json!({"email": "ada@example.com", "password": PASSWORD, "role": "OPERATOR"}),
-            vec!["role"],
-        ),
-        (
-            json!({"email": "ada@example.com", "password": PASSWORD, "roles": ["ADMIN"]}),
-            vec!["roles"],
-        ),
+        (json!({"email": "ada@example.com", "password": PASSWORD, "tenantId": "42"}), vec!["tenantId"]),
+        (json!({"email": "ada@example.com", "password": PASSWORD, "role": "OPERATOR"}), vec!["role"]),
+        (json!({"email": "ada@example.com", "password": PASSWORD, "roles": ["ADMIN"]}), vec!["roles"]),
     ] {
         let mut named = auth.service.post("", "/auth/register", body).await.expect(400);
         let mut found: Vec<_> = named.fields().into_iter().map(str::to_owned).collect();
@@ -221,10 +166,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     let ada = auth.register("ada@example.com").await;
     auth.refresh(&ada.refresh).await.expect(200);
     let body = json!({"email": "bob@example.com", "roles": []});
-    auth.service
-        .post(&ada.token, "/auth/invitations", body)
-        .await
-        .expect(201);
+    auth.service.post(&ada.token, "/auth/invitations", body).await.expect(201);
     for table in ["users", "user_roles", "sessions", "spent_refresh_tokens", "invitations"] {
         let count = || sqlx::query_scalar::<_, i64>(sqlx::AssertSqlSafe(format!("select count(*) from {table}")));
         let mut own = auth.db.begin(ada.tenant_id.parse().unwrap()).await.unwrap();

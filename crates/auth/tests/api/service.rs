@@ -52,18 +52,11 @@ async fn the_service_stands_alone_on_its_database() {
     let address = http.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let listeners = Some(Listeners { http, grpc: Some(grpc) });
-    let boot = Boot {
-        env,
-        listeners,
-        shutdown: shutdown.clone(),
-        clock: Clock::system(),
-    };
+    let boot = Boot { env, listeners, shutdown: shutdown.clone(), clock: Clock::system() };
     let service = tokio::spawn(careeros_auth::run(boot));
 
     testing::eventually("the keys are there before anybody asks for them", async || {
-        let count = sqlx::query_scalar("select count(*) from signing_keys")
-            .fetch_one(&db.admin)
-            .await;
+        let count = sqlx::query_scalar("select count(*) from signing_keys").fetch_one(&db.admin).await;
         count.unwrap_or(0_i64) == 1
     })
     .await;
@@ -77,10 +70,7 @@ async fn the_service_stands_alone_on_its_database() {
     assert_eq!((status, jwks["keys"].as_array().unwrap().len()), (200, 1));
     let (status, ready) = send(address, "GET", "/health/ready", "", &Value::Null).await;
     let dependencies = &ready["dependencies"];
-    assert_eq!(
-        (status, &dependencies["database"], &dependencies["signing-keys"]),
-        (503, &json!("ok"), &json!("ok"))
-    );
+    assert_eq!((status, &dependencies["database"], &dependencies["signing-keys"]), (503, &json!("ok"), &json!("ok")));
 
     shutdown.cancel();
     service.await.unwrap().unwrap();

@@ -5,12 +5,7 @@ use serde_json::{Value, json};
 use crate::{Account, PASSWORD, start};
 
 fn current(list: &Value) -> &Value {
-    list["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|item| item["current"] == true)
-        .unwrap()
+    list["items"].as_array().unwrap().iter().find(|item| item["current"] == true).unwrap()
 }
 
 #[tokio::test]
@@ -18,10 +13,7 @@ async fn sessions_tell_device_and_times() {
     let auth = start().await;
     let ada = auth.register("ada@example.com").await;
     auth.clock.advance(TimeDelta::minutes(5));
-    let elsewhere = auth
-        .try_login_from("2001:db8::7", "ada@example.com", PASSWORD)
-        .await
-        .expect(200);
+    let elsewhere = auth.try_login_from("2001:db8::7", "ada@example.com", PASSWORD).await.expect(200);
     let elsewhere = Account::of(&elsewhere.json);
     auth.clock.advance(TimeDelta::minutes(5));
     auth.refresh(&ada.refresh).await.expect(200);
@@ -35,17 +27,9 @@ async fn sessions_tell_device_and_times() {
         "expiresAt": "2026-02-05T12:10:00.000Z", "current": true,
     });
     assert_eq!(items[0], own);
-    assert_eq!(
-        (&items[1]["ipAddress"], &items[1]["current"]),
-        (&json!("2001:db8::7"), &json!(false))
-    );
+    assert_eq!((&items[1]["ipAddress"], &items[1]["current"]), (&json!("2001:db8::7"), &json!(false)));
 
-    let theirs = auth
-        .service
-        .get(&elsewhere.token, "/auth/sessions")
-        .await
-        .expect(200)
-        .json;
+    let theirs = auth.service.get(&elsewhere.token, "/auth/sessions").await.expect(200).json;
     assert_eq!(current(&theirs)["sessionId"], items[1]["sessionId"]);
 }
 
@@ -57,10 +41,7 @@ async fn a_session_can_be_ended_from_another() {
     let list = auth.service.get(&stolen.token, "/auth/sessions").await.expect(200).json;
     let path = format!("/auth/sessions/{}", current(&list)["sessionId"].as_str().unwrap());
 
-    assert_eq!(
-        auth.service.delete(&ada.token, &path).await.expect(200).json,
-        json!({"ok": true})
-    );
+    assert_eq!(auth.service.delete(&ada.token, &path).await.expect(200).json, json!({"ok": true}));
     auth.refresh(&stolen.refresh).await.expect(401);
     let answer = auth.service.get(&stolen.token, "/auth/me").await.expect(401);
     assert_eq!(answer.json["code"], "session_ended");
@@ -79,20 +60,9 @@ async fn nobody_ends_or_sees_the_sessions_of_others() {
     let list = auth.service.get(&ada.token, "/auth/sessions").await.expect(200).json;
     let path = format!("/auth/sessions/{}", current(&list)["sessionId"].as_str().unwrap());
     let theirs = auth.service.delete(&eve.token, &path).await.expect(404);
-    let nobodys = auth
-        .service
-        .delete(&eve.token, &format!("/auth/sessions/{}", testing::id()))
-        .await
-        .expect(404);
+    let nobodys = auth.service.delete(&eve.token, &format!("/auth/sessions/{}", testing::id())).await.expect(404);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
-    assert_eq!(
-        auth.service
-            .delete(&eve.token, "/auth/sessions/42")
-            .await
-            .expect(400)
-            .fields(),
-        ["sessionId"]
-    );
+    assert_eq!(auth.service.delete(&eve.token, "/auth/sessions/42").await.expect(400).fields(), ["sessionId"]);
     let list = auth.service.get(&eve.token, "/auth/sessions").await.expect(200).json;
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     auth.refresh(&ada.refresh).await.expect(200);
@@ -112,18 +82,11 @@ async fn logging_out_ends_this_session_alone_and_may_be_repeated() {
     let elsewhere = auth.login("ada@example.com").await;
     for _ in 0..2 {
         assert_eq!(
-            auth.service
-                .post(&ada.token, "/auth/logout", json!({}))
-                .await
-                .expect(200)
-                .json,
+            auth.service.post(&ada.token, "/auth/logout", json!({})).await.expect(200).json,
             json!({"ok": true})
         );
     }
-    assert_eq!(
-        auth.refresh(&ada.refresh).await.expect(401).json["code"],
-        "refresh_token_invalid"
-    );
+    assert_eq!(auth.refresh(&ada.refresh).await.expect(401).json["code"], "refresh_token_invalid");
     assert_eq!(auth.validate(&ada.token).await["valid"], false);
     auth.refresh(&elsewhere.refresh).await.expect(200);
 }

@@ -25,71 +25,35 @@ fn check(standing: Standing, news: &[(i64, News)], expected: &[(i64, Status)]) {
 
 #[test]
 fn a_period_that_nobody_renews_ends() {
-    check(
-        Standing::Active,
-        &[],
-        &[(0, Status::Active), (29, Status::Active), (30, Status::Expired)],
-    );
+    check(Standing::Active, &[], &[(0, Status::Active), (29, Status::Active), (30, Status::Expired)]);
     check(Standing::Trial, &[], &[(29, Status::Trial), (30, Status::Expired)]);
 }
 
 #[test]
 fn a_renewal_sets_the_period_even_where_it_comes_late() {
-    check(
-        Standing::Active,
-        &[(29, renewed(60))],
-        &[(30, Status::Active), (59, Status::Active), (60, Status::Expired)],
-    );
-    check(
-        Standing::Active,
-        &[(35, renewed(60))],
-        &[(36, Status::Active), (60, Status::Expired)],
-    );
+    check(Standing::Active, &[(29, renewed(60))], &[(30, Status::Active), (59, Status::Active), (60, Status::Expired)]);
+    check(Standing::Active, &[(35, renewed(60))], &[(36, Status::Active), (60, Status::Expired)]);
     check(Standing::Active, &[(20, renewed(10))], &[(20, Status::Expired)]);
-    check(
-        Standing::Trial,
-        &[(9, renewed(60))],
-        &[(10, Status::Active), (60, Status::Expired)],
-    );
+    check(Standing::Trial, &[(9, renewed(60))], &[(10, Status::Active), (60, Status::Expired)]);
 }
 
 #[test]
 fn a_cancellation_waits_for_the_period_to_end_unless_it_is_at_once() {
-    check(
-        Standing::Active,
-        &[(9, AT_END)],
-        &[(29, Status::Active), (30, Status::Canceled), (99, Status::Canceled)],
-    );
+    check(Standing::Active, &[(9, AT_END)], &[(29, Status::Active), (30, Status::Canceled), (99, Status::Canceled)]);
     check(Standing::Active, &[(9, AT_ONCE)], &[(9, Status::Canceled)]);
 }
 
 #[test]
 fn a_cancellation_can_be_withdrawn() {
-    check(
-        Standing::Active,
-        &[(9, AT_END), (10, News::Resumed)],
-        &[(29, Status::Active), (30, Status::Expired)],
-    );
-    check(
-        Standing::Active,
-        &[(9, AT_END), (29, renewed(60))],
-        &[(59, Status::Active), (60, Status::Expired)],
-    );
+    check(Standing::Active, &[(9, AT_END), (10, News::Resumed)], &[(29, Status::Active), (30, Status::Expired)]);
+    check(Standing::Active, &[(9, AT_END), (29, renewed(60))], &[(59, Status::Active), (60, Status::Expired)]);
 }
 
 #[test]
 fn a_failed_payment_has_a_week_of_grace() {
     let failed = (29, News::PaymentFailed);
-    check(
-        Standing::Active,
-        &[failed],
-        &[(29, Status::PastDue), (36, Status::PastDue), (37, Status::Expired)],
-    );
-    check(
-        Standing::Active,
-        &[failed, (29, AT_END)],
-        &[(29, Status::PastDue), (30, Status::Canceled)],
-    );
+    check(Standing::Active, &[failed], &[(29, Status::PastDue), (36, Status::PastDue), (37, Status::Expired)]);
+    check(Standing::Active, &[failed, (29, AT_END)], &[(29, Status::PastDue), (30, Status::Canceled)]);
     check(
         Standing::Active,
         &[(9, News::PaymentFailed), (12, News::Paid)],
@@ -100,21 +64,9 @@ fn a_failed_payment_has_a_week_of_grace() {
 #[test]
 fn a_payment_bridges_the_time_until_word_of_its_period() {
     let late = [(29, News::PaymentFailed), (33, News::Paid)];
-    check(
-        Standing::Active,
-        &late,
-        &[(33, Status::Active), (39, Status::Active), (40, Status::Expired)],
-    );
-    check(
-        Standing::Active,
-        &[(33, News::Paid), (34, renewed(60))],
-        &[(59, Status::Active), (60, Status::Expired)],
-    );
-    check(
-        Standing::Trial,
-        &[(9, News::Paid)],
-        &[(10, Status::Active), (30, Status::Expired)],
-    );
+    check(Standing::Active, &late, &[(33, Status::Active), (39, Status::Active), (40, Status::Expired)]);
+    check(Standing::Active, &[(33, News::Paid), (34, renewed(60))], &[(59, Status::Active), (60, Status::Expired)]);
+    check(Standing::Trial, &[(9, News::Paid)], &[(10, Status::Active), (30, Status::Expired)]);
 }
 
 #[test]

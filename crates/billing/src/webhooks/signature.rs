@@ -20,35 +20,23 @@ const SIGNATURES_MAX: usize = 8;
 /// 401 otherwise, with the reason.
 pub fn verify(secrets: &[SecretString], header: &str, body: &[u8], now: DateTime<Utc>) -> Result<()> {
     if secrets.is_empty() {
-        return Err(Error::unauthenticated(
-            "webhooks are not configured here: BILLING_WEBHOOK_SECRETS is not set",
-        ));
+        return Err(Error::unauthenticated("webhooks are not configured here: BILLING_WEBHOOK_SECRETS is not set"));
     }
     if header.is_empty() {
         return Err(Error::unauthenticated("the header CareerOS-Signature is missing"));
     }
-    let Signed {
-        time,
-        seconds,
-        signatures,
-    } = parse(header).ok_or_else(|| {
+    let Signed { time, seconds, signatures } = parse(header).ok_or_else(|| {
         Error::unauthenticated("the header CareerOS-Signature is not of the form t=<unix seconds>,v1=<hex>")
     })?;
     if seconds.abs_diff(now.timestamp()) > TOLERANCE {
-        return Err(Error::unauthenticated(
-            "the signature's time is more than 300 seconds away from ours",
-        ));
+        return Err(Error::unauthenticated("the signature's time is more than 300 seconds away from ours"));
     }
     let genuine = secrets.iter().any(|secret| {
         signatures
             .iter()
             .any(|signature| mac(secret, time, body).is_some_and(|mac| mac.verify_slice(signature).is_ok()))
     });
-    if genuine {
-        Ok(())
-    } else {
-        Err(Error::unauthenticated("the signature does not match the body"))
-    }
+    if genuine { Ok(()) } else { Err(Error::unauthenticated("the signature does not match the body")) }
 }
 
 /// What the header says.
@@ -72,11 +60,7 @@ fn parse(header: &str) -> Option<Signed<'_>> {
     }
     let time = time.filter(|time| time.bytes().all(|b| b.is_ascii_digit()))?;
     let seconds = time.parse().ok()?;
-    (!signatures.is_empty()).then_some(Signed {
-        time,
-        seconds,
-        signatures,
-    })
+    (!signatures.is_empty()).then_some(Signed { time, seconds, signatures })
 }
 
 /// The MAC to compare with, which it does in constant time.
@@ -130,14 +114,8 @@ mod tests {
             (format!("t={T},v1={}", &good[..62]), "a cut signature"),
             (format!("t={T},v1=zz"), "no hex"),
             (format!("t={T},v0={good}"), "another scheme"),
-            (
-                format!("t={T},v1={}", v1("s", &T.to_string(), b"{ }")),
-                "another body's",
-            ),
-            (
-                format!("t={T},v1={}", v1("x", &T.to_string(), b"{}")),
-                "another secret's",
-            ),
+            (format!("t={T},v1={}", v1("s", &T.to_string(), b"{ }")), "another body's"),
+            (format!("t={T},v1={}", v1("x", &T.to_string(), b"{}")), "another secret's"),
             (format!("t={T},{}", vec![format!("v1={good}"); 9].join(",")), "too many"),
         ];
         for (header, why) in refused {
@@ -158,10 +136,7 @@ mod tests {
     fn one_of_several_signatures_by_one_of_two_secrets_is_enough() {
         let (old, new) = (v1("old", &T.to_string(), b"{}"), v1("new", &T.to_string(), b"{}"));
         for secrets in [&["old"][..], &["new"], &["new", "old"]] {
-            assert!(
-                check(secrets, &format!("t={T}, v1={old}, v1={new}"), T).is_ok(),
-                "{secrets:?}"
-            );
+            assert!(check(secrets, &format!("t={T}, v1={old}, v1={new}"), T).is_ok(), "{secrets:?}");
         }
         assert!(check(&["third", "old"], &format!("t={T},v1={old}"), T).is_ok());
     }

@@ -45,20 +45,10 @@ async fn the_free_quota_runs_out_and_is_full_again_next_month() {
     assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()));
     execute(&billing, &ada, 1).await;
     let reason = billing.entitled(&ada, "ai.flow.execute").await.unwrap_err();
-    assert_eq!(
-        reason,
-        "the monthly AI quota of 50 in the plan FREEMIUM is used up; it resets on 2026-02-01"
-    );
-    assert_eq!(
-        billing.entitled(&bob, "ai.flow.execute").await,
-        Ok(()),
-        "another user's quota is their own"
-    );
+    assert_eq!(reason, "the monthly AI quota of 50 in the plan FREEMIUM is used up; it resets on 2026-02-01");
+    assert_eq!(billing.entitled(&bob, "ai.flow.execute").await, Ok(()), "another user's quota is their own");
     billing.advance_days(25);
-    assert!(
-        billing.entitled(&ada, "ai.flow.execute").await.is_err(),
-        "it is January 31st"
-    );
+    assert!(billing.entitled(&ada, "ai.flow.execute").await.is_err(), "it is January 31st");
     billing.advance_days(1);
     assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()));
 }
@@ -67,40 +57,21 @@ async fn the_free_quota_runs_out_and_is_full_again_next_month() {
 async fn a_paid_plan_has_its_own_quota_from_the_moment_it_is_active() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
-    billing
-        .plan("TINY", "5", &["ai.flow.execute", "roadmap.regenerate"], 3)
-        .await;
+    billing.plan("TINY", "5", &["ai.flow.execute", "roadmap.regenerate"], 3).await;
     execute(&billing, &ada, 2).await;
     billing.activate(&ada, "TINY", "ACTIVE").await;
     assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()));
     execute(&billing, &ada, 1).await;
-    assert!(
-        billing
-            .entitled(&ada, "ai.flow.execute")
-            .await
-            .unwrap_err()
-            .contains("quota of 3")
-    );
-    assert_eq!(
-        billing.entitled(&ada, "roadmap.regenerate").await,
-        Ok(()),
-        "the quota binds AI alone"
-    );
+    assert!(billing.entitled(&ada, "ai.flow.execute").await.unwrap_err().contains("quota of 3"));
+    assert_eq!(billing.entitled(&ada, "roadmap.regenerate").await, Ok(()), "the quota binds AI alone");
     billing.plan("TINY", "5", &["ai.flow.execute"], 4).await;
-    assert_eq!(
-        billing.entitled(&ada, "ai.flow.execute").await,
-        Ok(()),
-        "a changed plan holds at once"
-    );
+    assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()), "a changed plan holds at once");
 }
 
 #[tokio::test]
 async fn an_organizations_quota_is_one_pool_for_its_tenant() {
     let tenant = id();
-    let (ada, bob) = (
-        TestUser::new(tenant, &[Role::Student]),
-        TestUser::new(tenant, &[Role::Student]),
-    );
+    let (ada, bob) = (TestUser::new(tenant, &[Role::Student]), TestUser::new(tenant, &[Role::Student]));
     let billing = Billing::start(&[&ada, &bob]).await;
     billing.plan("TEAM", "50", &["*"], 5).await;
     let body = json!({"organizationId": id(), "tenantId": tenant, "planCode": "TEAM"});
@@ -109,20 +80,10 @@ async fn an_organizations_quota_is_one_pool_for_its_tenant() {
     assert_eq!(billing.entitled(&bob, "ai.flow.execute").await, Ok(()));
     execute(&billing, &bob, 1).await;
     for user in [&ada, &bob] {
-        assert!(
-            billing
-                .entitled(user, "ai.flow.execute")
-                .await
-                .unwrap_err()
-                .contains("quota of 5")
-        );
+        assert!(billing.entitled(user, "ai.flow.execute").await.unwrap_err().contains("quota of 5"));
     }
     billing.activate(&ada, "PREMIUM", "ACTIVE").await;
-    assert_eq!(
-        billing.entitled(&ada, "ai.flow.execute").await,
-        Ok(()),
-        "the own plan helps out"
-    );
+    assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()), "the own plan helps out");
 }
 
 #[tokio::test]
@@ -135,15 +96,8 @@ async fn every_live_status_entitles_until_the_period_ends() {
         assert_eq!(billing.entitled(&ada, "roadmap.regenerate").await, Ok(()), "{status}");
         billing.advance_days(1);
         let reason = billing.entitled(&ada, "roadmap.regenerate").await.unwrap_err();
-        assert!(
-            reason.starts_with("the subscription to PREMIUM ended on 2026-"),
-            "{status}: {reason}"
-        );
-        assert_eq!(
-            billing.entitled(&ada, "ai.flow.execute").await,
-            Ok(()),
-            "the free plan is left"
-        );
+        assert!(reason.starts_with("the subscription to PREMIUM ended on 2026-"), "{status}: {reason}");
+        assert_eq!(billing.entitled(&ada, "ai.flow.execute").await, Ok(()), "the free plan is left");
     }
 }
 
@@ -156,22 +110,13 @@ async fn who_may_ask() {
     let stranger = TestUser::new(id(), &[Role::Admin]);
     let billing = Billing::start(&[&ada, &peer, &admin, &stranger]).await;
     let ask = async |token: &str, user_id: String, feature_key: &str| {
-        let mut request = Request::new(CheckEntitlementRequest {
-            user_id,
-            feature_key: feature_key.into(),
-            meta: None,
-        });
+        let mut request =
+            Request::new(CheckEntitlementRequest { user_id, feature_key: feature_key.into(), meta: None });
         if !token.is_empty() {
-            request
-                .metadata_mut()
-                .insert("authorization", format!("Bearer {token}").parse().unwrap());
+            request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
         }
         let mut client = SubscriptionBillingServiceClient::new(billing.service.transport.clone());
-        client
-            .check_entitlement(request)
-            .await
-            .map(|answer| answer.into_inner().allowed)
-            .map_err(|s| s.code())
+        client.check_entitlement(request).await.map(|answer| answer.into_inner().allowed).map_err(|s| s.code())
     };
     let id = ada.id.to_string();
     for (caller, expected) in [
@@ -185,13 +130,6 @@ async fn who_may_ask() {
     }
     assert_eq!(ask("", id.clone(), "ai.flow.execute").await, Err(Code::Unauthenticated));
     assert_eq!(ask(&ada.token, id, "").await, Err(Code::InvalidArgument));
-    assert_eq!(
-        ask(&ada.token, "42".into(), "ai.flow.execute").await,
-        Err(Code::InvalidArgument)
-    );
-    assert_eq!(
-        ask(&ada.token, String::new(), "ai.flow.execute").await,
-        Ok(true),
-        "no user means the caller"
-    );
+    assert_eq!(ask(&ada.token, "42".into(), "ai.flow.execute").await, Err(Code::InvalidArgument));
+    assert_eq!(ask(&ada.token, String::new(), "ai.flow.execute").await, Ok(true), "no user means the caller");
 }

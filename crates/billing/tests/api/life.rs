@@ -15,11 +15,7 @@ async fn a_cancellation_entitles_until_the_period_ends() {
     let billing = Billing::start(&[&ada]).await;
     let id = billing.activate(&ada, "PREMIUM", "ACTIVE").await;
     billing.webhook(&canceled(&id)).await.expect(200);
-    let answer = billing
-        .service
-        .get(&ada.token, &format!("/billing/subscription/{}", ada.id))
-        .await
-        .expect(200);
+    let answer = billing.service.get(&ada.token, &format!("/billing/subscription/{}", ada.id)).await.expect(200);
     let expected =
         json!({"plan_code": "PREMIUM", "status": "ACTIVE", "renew_at": "", "ends_at": "2026-02-06T12:00:00Z"});
     assert_eq!(answer.json, expected);
@@ -30,20 +26,12 @@ async fn a_cancellation_entitles_until_the_period_ends() {
 
     billing.advance_days(1);
     let reason = billing.entitled(&ada, "roadmap.regenerate").await.unwrap_err();
-    assert!(
-        reason.starts_with("the subscription to PREMIUM ended on 2026-02-06"),
-        "{reason}"
-    );
+    assert!(reason.starts_with("the subscription to PREMIUM ended on 2026-02-06"), "{reason}");
     subscriptions::end_due(&billing.db, billing.now()).await.unwrap();
     let ended = billing.published("SubscriptionCanceled").await;
-    assert_eq!(
-        (&ended[0]["canceled_at"], &ended[0]["mrr_usd"]),
-        (&json!("2026-02-06T12:00:00Z"), &json!("29.00"))
-    );
-    let status: String = sqlx::query_scalar("select status from subscriptions")
-        .fetch_one(&billing.db.admin)
-        .await
-        .unwrap();
+    assert_eq!((&ended[0]["canceled_at"], &ended[0]["mrr_usd"]), (&json!("2026-02-06T12:00:00Z"), &json!("29.00")));
+    let status: String =
+        sqlx::query_scalar("select status from subscriptions").fetch_one(&billing.db.admin).await.unwrap();
     assert_eq!(status, "CANCELED");
 }
 
@@ -89,10 +77,7 @@ async fn a_renewal_does_not_bring_one_back_beside_another() {
     billing.webhook(&at_once).await.expect(200);
     billing.activate(&ada, "ENTERPRISE", "ACTIVE").await;
     let renewal = renewed(&first, "2026-04-06T12:00:00Z");
-    assert_eq!(
-        billing.webhook(&renewal).await.expect(409).json["code"],
-        "already_active"
-    );
+    assert_eq!(billing.webhook(&renewal).await.expect(409).json["code"], "already_active");
     assert_eq!(billing.subscription(&ada).await.0, "ENTERPRISE");
 }
 
@@ -102,28 +87,13 @@ async fn an_old_activation_does_not_revive_what_was_canceled_since() {
     let billing = Billing::start(&[&ada]).await;
     let payload = json!({"user_id": ada.id, "tenant_id": ada.tenant_id, "plan_code": "PREMIUM"});
     let minutes = |n: i64| billing.now() - TimeDelta::minutes(n);
-    billing
-        .webhook(&hook_at("subscription.activated", minutes(30), &payload))
-        .await
-        .expect(200);
-    let id: Uuid = sqlx::query_scalar("select id from subscriptions")
-        .fetch_one(&billing.db.admin)
-        .await
-        .unwrap();
+    billing.webhook(&hook_at("subscription.activated", minutes(30), &payload)).await.expect(200);
+    let id: Uuid = sqlx::query_scalar("select id from subscriptions").fetch_one(&billing.db.admin).await.unwrap();
     let at_once = json!({"subscription_id": id, "at_period_end": false});
-    billing
-        .webhook(&hook_at("subscription.canceled", minutes(10), &at_once))
-        .await
-        .expect(200);
-    billing
-        .webhook(&hook_at("subscription.activated", minutes(20), &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook_at("subscription.canceled", minutes(10), &at_once)).await.expect(200);
+    billing.webhook(&hook_at("subscription.activated", minutes(20), &payload)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
-    billing
-        .webhook(&hook_at("subscription.activated", minutes(5), &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook_at("subscription.activated", minutes(5), &payload)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
 }
 
@@ -133,11 +103,7 @@ async fn an_activation_of_another_plan_switches() {
     let billing = Billing::start(&[&ada]).await;
     billing.webhook(&activated(&ada, "PREMIUM")).await.expect(200);
     billing.webhook(&activated(&ada, "PREMIUM")).await.expect(200);
-    assert_eq!(
-        billing.db.event_types().await,
-        ["SubscriptionActivated"],
-        "the same plan again is no news"
-    );
+    assert_eq!(billing.db.event_types().await, ["SubscriptionActivated"], "the same plan again is no news");
     billing.advance_days(10);
     billing.webhook(&activated(&ada, "ENTERPRISE")).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("ENTERPRISE".into(), "ACTIVE".into()));
@@ -153,15 +119,10 @@ async fn a_failed_payment_is_past_due_until_it_is_made_good() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
     billing.activate(&ada, "PREMIUM", "ACTIVE").await;
-    let reference: String = sqlx::query_scalar("select external_invoice_ref from invoices")
-        .fetch_one(&billing.db.admin)
-        .await
-        .unwrap();
+    let reference: String =
+        sqlx::query_scalar("select external_invoice_ref from invoices").fetch_one(&billing.db.admin).await.unwrap();
     let by_reference = json!({"invoice_ref": reference});
-    billing
-        .webhook(&hook("invoice.payment_failed", &by_reference))
-        .await
-        .expect(200);
+    billing.webhook(&hook("invoice.payment_failed", &by_reference)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "PAST_DUE".into()));
     assert_eq!(billing.entitled(&ada, "roadmap.regenerate").await, Ok(()));
     billing.clock.advance(TimeDelta::hours(1));
@@ -172,10 +133,7 @@ async fn a_failed_payment_is_past_due_until_it_is_made_good() {
     assert_eq!(billing.invoices().await, [("PAID".to_owned(), "29.00".to_owned())]);
     let paid = billing.published("InvoicePaid").await;
     assert_eq!(paid.len(), 1);
-    assert_eq!(
-        (&paid[0]["amount_usd"], &paid[0]["paid_at"]),
-        (&json!("29.00"), &json!("2026-01-06T13:00:00Z"))
-    );
+    assert_eq!((&paid[0]["amount_usd"], &paid[0]["paid_at"]), (&json!("29.00"), &json!("2026-01-06T13:00:00Z")));
 }
 
 #[tokio::test]
@@ -185,22 +143,12 @@ async fn a_payment_without_a_reference_settles_what_is_open_or_makes_an_invoice(
     let id = billing.activate(&ada, "PREMIUM", "TRIAL").await;
     let payment = json!({"subscription_id": id, "amount_usd": 29});
     billing.webhook(&hook("invoice.paid", &payment)).await.expect(200);
-    assert_eq!(
-        billing.subscription(&ada).await,
-        ("PREMIUM".into(), "ACTIVE".into()),
-        "a paid trial is none"
-    );
+    assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()), "a paid trial is none");
     billing.webhook(&renewed(&id, "2026-03-06T12:00:00Z")).await.expect(200);
     billing.webhook(&hook("invoice.paid", &payment)).await.expect(200);
-    assert_eq!(
-        billing.invoices().await,
-        vec![("PAID".to_owned(), "29.00".to_owned()); 2]
-    );
+    assert_eq!(billing.invoices().await, vec![("PAID".to_owned(), "29.00".to_owned()); 2]);
     let activations = billing.published("SubscriptionActivated").await;
-    let statuses: Vec<_> = activations
-        .iter()
-        .map(|event| event["status"].as_str().unwrap())
-        .collect();
+    let statuses: Vec<_> = activations.iter().map(|event| event["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["TRIAL", "ACTIVE"]);
 }
 
@@ -210,16 +158,10 @@ async fn an_organization_is_activated_by_webhook() {
     let billing = Billing::start(&[&ada]).await;
     let organization = id();
     let payload = json!({"organization_id": organization, "tenant_id": ada.tenant_id, "plan_code": "ENTERPRISE"});
-    billing
-        .webhook(&hook("subscription.activated", &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook("subscription.activated", &payload)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("ENTERPRISE".into(), "ACTIVE".into()));
     let elsewhere = json!({"organization_id": organization, "tenant_id": id(), "plan_code": "PREMIUM"});
-    billing
-        .webhook(&hook("subscription.activated", &elsewhere))
-        .await
-        .expect(404);
+    billing.webhook(&hook("subscription.activated", &elsewhere)).await.expect(404);
     assert_eq!(billing.subscription(&ada).await.0, "ENTERPRISE");
 }
 
@@ -239,12 +181,7 @@ async fn what_comes_back_after_its_end_was_reported_is_reported_too() {
     assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
     assert_eq!(
         billing.db.event_types().await,
-        [
-            "SubscriptionActivated",
-            "SubscriptionCanceled",
-            "InvoicePaid",
-            "SubscriptionActivated"
-        ]
+        ["SubscriptionActivated", "SubscriptionCanceled", "InvoicePaid", "SubscriptionActivated"]
     );
 }
 
@@ -254,21 +191,12 @@ async fn an_old_activation_does_not_begin_anew_what_has_expired_since() {
     let billing = Billing::start(&[&ada]).await;
     let payload = json!({"user_id": ada.id, "tenant_id": ada.tenant_id, "plan_code": "PREMIUM"});
     let start = billing.now();
-    billing
-        .webhook(&hook_at("subscription.activated", start, &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook_at("subscription.activated", start, &payload)).await.expect(200);
     billing.advance_days(40);
     let earlier = start - TimeDelta::minutes(1);
-    billing
-        .webhook(&hook_at("subscription.activated", earlier, &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook_at("subscription.activated", earlier, &payload)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("FREE".into(), "INACTIVE".into()));
-    billing
-        .webhook(&hook_at("subscription.activated", billing.now(), &payload))
-        .await
-        .expect(200);
+    billing.webhook(&hook_at("subscription.activated", billing.now(), &payload)).await.expect(200);
     assert_eq!(billing.subscription(&ada).await, ("PREMIUM".into(), "ACTIVE".into()));
     assert_eq!(billing.count("subscriptions").await, 2);
 }

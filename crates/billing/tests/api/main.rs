@@ -44,59 +44,35 @@ impl Billing {
     async fn start_with(users: &[&TestUser], secrets: &[&str]) -> Self {
         let (db, clock) = (TestDb::new(&MIGRATIONS).await, testing::clock());
         let webhook_secrets = secrets.iter().map(|secret| (*secret).into()).collect();
-        let app = App {
-            db: db.clone(),
-            directory: testing::directory(users),
-            webhook_secrets,
-        };
+        let app = App { db: db.clone(), directory: testing::directory(users), webhook_secrets };
         let service = TestService::new(&clock, app.routes(), careeros_rest::billing::routes);
-        Self {
-            service,
-            db,
-            clock,
-            operator: TestUser::new(id(), &[Role::Operator]),
-        }
+        Self { service, db, clock, operator: TestUser::new(id(), &[Role::Operator]) }
     }
 
     /// A plan that costs `price` a month.
     async fn plan(&self, code: &str, price: &str, features: &[&str], quota: i64) {
         let plan = json!({"code": code, "name": code, "billingInterval": "MONTH", "priceUsd": price,
             "features": features, "aiQuotaMonthly": quota});
-        self.service
-            .post(&self.operator.token, "/billing/plans", plan)
-            .await
-            .expect(200);
+        self.service.post(&self.operator.token, "/billing/plans", plan).await.expect(200);
     }
 
     async fn post_activation(&self, body: Value) -> Answer {
-        self.service
-            .post(&self.operator.token, "/billing/subscriptions/activate", body)
-            .await
+        self.service.post(&self.operator.token, "/billing/subscriptions/activate", body).await
     }
 
     /// Activates `plan` for `user` and returns the subscription's id.
     async fn activate(&self, user: &TestUser, plan: &str, status: &str) -> String {
         let body = json!({"userId": user.id, "tenantId": user.tenant_id, "planCode": plan, "status": status});
-        self.post_activation(body).await.expect(201).json["subscription_id"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.post_activation(body).await.expect(201).json["subscription_id"].as_str().unwrap().to_owned()
     }
 
     /// The user's subscription as REST tells it to an operator: plan and status.
     async fn subscription(&self, user: &TestUser) -> (String, String) {
-        let operator = TestUser::at(
-            self.operator.id,
-            self.operator.tenant_id,
-            &[Role::Operator],
-            self.now().timestamp(),
-        );
+        let operator =
+            TestUser::at(self.operator.id, self.operator.tenant_id, &[Role::Operator], self.now().timestamp());
         let path = format!("/billing/subscriptions/{}", user.id);
         let answer = self.service.get(&operator.token, &path).await.expect(200).json;
-        (
-            answer["plan_code"].as_str().unwrap().to_owned(),
-            answer["status"].as_str().unwrap().to_owned(),
-        )
+        (answer["plan_code"].as_str().unwrap().to_owned(), answer["status"].as_str().unwrap().to_owned())
     }
 
     /// `Err` with the reason where the user may not use `feature`, as another service asks.
@@ -107,11 +83,7 @@ impl Billing {
             ..Default::default()
         };
         let mut client = SubscriptionBillingServiceClient::new(self.service.transport.clone());
-        let answer = client
-            .check_entitlement(grpc::service_request(request, self.now()))
-            .await
-            .unwrap()
-            .into_inner();
+        let answer = client.check_entitlement(grpc::service_request(request, self.now())).await.unwrap().into_inner();
         if answer.allowed { Ok(()) } else { Err(answer.reason) }
     }
 
@@ -128,9 +100,7 @@ impl Billing {
             Some(signature) => request.header("CareerOS-Signature", signature),
             None => request,
         };
-        self.service
-            .send(request.body(Body::from(body.to_owned())).unwrap())
-            .await
+        self.service.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -144,11 +114,7 @@ impl Billing {
     /// The payloads of the published events of a type, oldest first.
     async fn published(&self, event_type: &str) -> Vec<Value> {
         let outbox = self.db.outbox().await;
-        outbox
-            .into_iter()
-            .filter(|(_, _, e)| e.event_type == event_type)
-            .map(|(_, _, e)| e.payload)
-            .collect()
+        outbox.into_iter().filter(|(_, _, e)| e.event_type == event_type).map(|(_, _, e)| e.payload).collect()
     }
 
     /// Status and amount of all invoices, oldest first.

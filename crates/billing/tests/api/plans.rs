@@ -24,42 +24,20 @@ async fn a_plan_is_created_then_changed_and_keeps_what_is_not_sent() {
     .fetch_one(&billing.db.admin)
     .await
     .unwrap();
-    assert_eq!(
-        stored,
-        (
-            "Pro+".into(),
-            "MONTH".into(),
-            "30.00".into(),
-            json!(["ai.flow.execute"]),
-            Some(7)
-        )
-    );
+    assert_eq!(stored, ("Pro+".into(), "MONTH".into(), "30.00".into(), json!(["ai.flow.execute"]), Some(7)));
 
     let outbox = billing.db.outbox().await;
-    assert!(
-        outbox
-            .iter()
-            .all(|(topic, key, _)| topic == "careeros.billing.plan-changed.v1" && key == "PRO")
-    );
-    let told: Vec<_> = outbox
-        .iter()
-        .map(|(_, _, e)| (&e.payload["price_usd"], &e.payload["billing_interval"]))
-        .collect();
-    assert_eq!(
-        told,
-        [(&json!("290.50"), &json!("YEAR")), (&json!("30.00"), &json!("MONTH"))]
-    );
+    assert!(outbox.iter().all(|(topic, key, _)| topic == "careeros.billing.plan-changed.v1" && key == "PRO"));
+    let told: Vec<_> =
+        outbox.iter().map(|(_, _, e)| (&e.payload["price_usd"], &e.payload["billing_interval"])).collect();
+    assert_eq!(told, [(&json!("290.50"), &json!("YEAR")), (&json!("30.00"), &json!("MONTH"))]);
 }
 
 #[tokio::test]
 async fn the_same_plan_again_is_no_change() {
     let billing = Billing::start(&[]).await;
     for _ in 0..3 {
-        billing
-            .service
-            .post(&billing.operator.token, "/billing/plans", pro())
-            .await
-            .expect(200);
+        billing.service.post(&billing.operator.token, "/billing/plans", pro()).await.expect(200);
     }
     assert_eq!(billing.db.event_types().await, ["PlanChanged"]);
 }
@@ -70,11 +48,7 @@ async fn only_an_operator_makes_plans() {
     billing.service.post("", "/billing/plans", pro()).await.expect(401);
     for role in [Role::Student, Role::Instructor, Role::Admin] {
         let user = TestUser::new(id(), &[role]);
-        billing
-            .service
-            .post(&user.token, "/billing/plans", pro())
-            .await
-            .expect(403);
+        billing.service.post(&user.token, "/billing/plans", pro()).await.expect(403);
     }
     assert_eq!(billing.count("plans").await, 3);
 }
@@ -104,19 +78,11 @@ async fn bad_input_is_named_and_changes_nothing() {
     ] {
         let mut body = pro();
         body[field.split('[').next().unwrap()] = value;
-        let answer = billing
-            .service
-            .post(&billing.operator.token, "/billing/plans", body)
-            .await
-            .expect(400);
+        let answer = billing.service.post(&billing.operator.token, "/billing/plans", body).await.expect(400);
         assert_eq!(answer.fields(), [field], "{}", answer.text);
     }
     let several = json!({"code": "x", "name": "", "billingInterval": "", "priceUsd": -1});
-    let answer = billing
-        .service
-        .post(&billing.operator.token, "/billing/plans", several)
-        .await
-        .expect(400);
+    let answer = billing.service.post(&billing.operator.token, "/billing/plans", several).await.expect(400);
     assert_eq!(answer.fields(), ["code", "name", "billingInterval", "priceUsd"]);
     assert!(billing.db.outbox().await.is_empty());
 }
@@ -126,19 +92,11 @@ async fn a_retry_with_the_same_key_has_one_effect() {
     let billing = Billing::start(&[]).await;
     let token = &billing.operator.token;
     for _ in 0..2 {
-        billing
-            .service
-            .post_once(token, "/billing/plans", "k-1", pro())
-            .await
-            .expect(200);
+        billing.service.post_once(token, "/billing/plans", "k-1", pro()).await.expect(200);
     }
     let mut other = pro();
     other["priceUsd"] = json!(1);
-    billing
-        .service
-        .post_once(token, "/billing/plans", "k-1", other)
-        .await
-        .expect(422);
+    billing.service.post_once(token, "/billing/plans", "k-1", other).await.expect(422);
     assert_eq!(billing.db.event_types().await, ["PlanChanged"]);
 }
 
@@ -154,12 +112,7 @@ async fn seeded_plans_are_announced_once_by_however_many_services_start() {
         .published("PlanChanged")
         .await
         .into_iter()
-        .map(|plan| {
-            (
-                plan["plan_code"].as_str().unwrap().to_owned(),
-                plan["price_usd"].as_str().unwrap().to_owned(),
-            )
-        })
+        .map(|plan| (plan["plan_code"].as_str().unwrap().to_owned(), plan["price_usd"].as_str().unwrap().to_owned()))
         .collect();
     told.sort();
     let expected = [("ENTERPRISE", "299.00"), ("FREEMIUM", "0.00"), ("PREMIUM", "29.00")];

@@ -17,10 +17,7 @@ async fn an_activation_is_visible_published_and_billed() {
     let billing = Billing::start(&[&ada]).await;
     let own = format!("/billing/subscription/{}", ada.id);
     let none = billing.service.get(&ada.token, &own).await.expect(200);
-    assert_eq!(
-        none.json,
-        json!({"plan_code": "FREE", "status": "INACTIVE", "renew_at": "", "ends_at": ""})
-    );
+    assert_eq!(none.json, json!({"plan_code": "FREE", "status": "INACTIVE", "renew_at": "", "ends_at": ""}));
 
     let answer = billing.post_activation(activation(&ada)).await.expect(201);
     assert_eq!(answer.json["status"], "ACTIVE");
@@ -31,15 +28,10 @@ async fn an_activation_is_visible_published_and_billed() {
         assert_eq!(mine.json, expected);
     }
     let outbox = billing.db.outbox().await;
-    let [(topic, key, event)] = &outbox[..] else {
-        panic!("{outbox:?}")
-    };
+    let [(topic, key, event)] = &outbox[..] else { panic!("{outbox:?}") };
     assert_eq!(topic, "careeros.billing.subscription-activated.v1");
     assert_eq!(json!(key), answer.json["subscription_id"]);
-    assert_eq!(
-        (event.tenant_id.clone(), event.user().unwrap()),
-        (ada.tenant_id.to_string(), Some(ada.id))
-    );
+    assert_eq!((event.tenant_id.clone(), event.user().unwrap()), (ada.tenant_id.to_string(), Some(ada.id)));
     let payload = json!({"subscription_id": key, "user_id": ada.id, "plan_code": "PREMIUM",
         "activated_at": "2026-01-06T12:00:00Z", "status": "ACTIVE"});
     assert_eq!(event.payload, payload);
@@ -54,11 +46,7 @@ async fn nobody_activates_a_paid_plan_but_an_operator() {
     let billing = Billing::start(&[&ada, &admin]).await;
     billing.service.post("", ACTIVATE, activation(&ada)).await.expect(401);
     for caller in [&ada, &admin] {
-        billing
-            .service
-            .post(&caller.token, ACTIVATE, activation(&ada))
-            .await
-            .expect(403);
+        billing.service.post(&caller.token, ACTIVATE, activation(&ada)).await.expect(403);
     }
     assert_eq!(billing.count("subscriptions").await, 0);
     assert!(billing.db.outbox().await.is_empty());
@@ -78,30 +66,17 @@ async fn who_sees_a_subscription() {
     billing.service.get(&peer.token, &path).await.expect(403);
     billing.service.get(&stranger.token, &path).await.expect(403);
     for caller in [&ada, &admin, &billing.operator] {
-        assert_eq!(
-            billing.service.get(&caller.token, &path).await.expect(200).json["plan_code"],
-            "PREMIUM"
-        );
+        assert_eq!(billing.service.get(&caller.token, &path).await.expect(200).json["plan_code"], "PREMIUM");
     }
-    assert_eq!(
-        billing
-            .service
-            .get(&ada.token, "/billing/subscriptions/42")
-            .await
-            .expect(400)
-            .fields(),
-        ["userId"]
-    );
+    assert_eq!(billing.service.get(&ada.token, "/billing/subscriptions/42").await.expect(400).fields(), ["userId"]);
 }
 
 #[tokio::test]
 async fn of_two_activations_at_once_one_wins() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
-    let (first, second) = tokio::join!(
-        billing.post_activation(activation(&ada)),
-        billing.post_activation(activation(&ada))
-    );
+    let (first, second) =
+        tokio::join!(billing.post_activation(activation(&ada)), billing.post_activation(activation(&ada)));
     let mut statuses = [first.status.as_u16(), second.status.as_u16()];
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409]);
@@ -116,16 +91,8 @@ async fn a_retry_with_the_same_key_gets_the_first_answer() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
     let token = &billing.operator.token;
-    let first = billing
-        .service
-        .post_once(token, ACTIVATE, "k-1", activation(&ada))
-        .await
-        .expect(201);
-    let again = billing
-        .service
-        .post_once(token, ACTIVATE, "k-1", activation(&ada))
-        .await
-        .expect(201);
+    let first = billing.service.post_once(token, ACTIVATE, "k-1", activation(&ada)).await.expect(201);
+    let again = billing.service.post_once(token, ACTIVATE, "k-1", activation(&ada)).await.expect(201);
     assert_eq!(first.json, again.json);
     assert_eq!(billing.count("subscriptions").await, 1);
 }
@@ -147,44 +114,23 @@ async fn bad_input_is_named_and_changes_nothing() {
     let billing = Billing::start(&[&ada]).await;
     let (user, tenant) = (ada.id, ada.tenant_id);
     for (body, fields) in [
-        (
-            json!({"userId": "42", "tenantId": tenant, "planCode": "PREMIUM"}),
-            vec!["userId"],
-        ),
-        (
-            json!({"organizationId": "42", "tenantId": tenant, "planCode": "PREMIUM"}),
-            vec!["organizationId"],
-        ),
+        (json!({"userId": "42", "tenantId": tenant, "planCode": "PREMIUM"}), vec!["userId"]),
+        (json!({"organizationId": "42", "tenantId": tenant, "planCode": "PREMIUM"}), vec!["organizationId"]),
         (json!({"tenantId": tenant, "planCode": "PREMIUM"}), vec!["userId"]),
-        (
-            json!({"userId": user, "organizationId": user, "tenantId": tenant, "planCode": "PREMIUM"}),
-            vec!["userId"],
-        ),
+        (json!({"userId": user, "organizationId": user, "tenantId": tenant, "planCode": "PREMIUM"}), vec!["userId"]),
         (
             json!({"userId": user, "tenantId": "x", "planCode": "", "status": "GOLD"}),
             vec!["tenantId", "planCode", "status"],
         ),
-        (
-            json!({"userId": user, "tenantId": tenant, "planCode": "PREMIUM", "status": "CANCELED"}),
-            vec!["status"],
-        ),
+        (json!({"userId": user, "tenantId": tenant, "planCode": "PREMIUM", "status": "CANCELED"}), vec!["status"]),
         (json!({"userId": user, "planCode": "PREMIUM"}), vec!["tenantId"]),
-        (
-            json!({"userId": user, "tenantId": tenant, "planCode": "PREMIUM", "price": 0}),
-            vec!["price"],
-        ),
-        (
-            json!({"userId": 7, "tenantId": tenant, "planCode": "PREMIUM"}),
-            vec!["userId"],
-        ),
+        (json!({"userId": user, "tenantId": tenant, "planCode": "PREMIUM", "price": 0}), vec!["price"]),
+        (json!({"userId": 7, "tenantId": tenant, "planCode": "PREMIUM"}), vec!["userId"]),
     ] {
         assert_eq!(billing.post_activation(body).await.expect(400).fields(), fields);
     }
     let unknown = json!({"userId": user, "tenantId": tenant, "planCode": "GOLD"});
-    assert_eq!(
-        billing.post_activation(unknown).await.expect(404).json["detail"],
-        "plan not found"
-    );
+    assert_eq!(billing.post_activation(unknown).await.expect(404).json["detail"], "plan not found");
     assert_eq!(billing.count("subscriptions").await, 0);
 }
 
@@ -217,10 +163,8 @@ async fn what_nobody_renews_ends_and_is_reported_once() {
     let ended = json!({"subscription_id": id, "user_id": ada.id, "plan_code": "PREMIUM",
         "canceled_at": "2026-02-06T12:00:00Z", "mrr_usd": "29.00"});
     assert_eq!(billing.published("SubscriptionCanceled").await, [ended]);
-    let status: String = sqlx::query_scalar("select status from subscriptions")
-        .fetch_one(&billing.db.admin)
-        .await
-        .unwrap();
+    let status: String =
+        sqlx::query_scalar("select status from subscriptions").fetch_one(&billing.db.admin).await.unwrap();
     assert_eq!(status, "EXPIRED");
 }
 
@@ -230,17 +174,9 @@ async fn an_ended_subscription_makes_room_for_a_new_one_before_anybody_noticed_i
     let billing = Billing::start(&[&ada]).await;
     billing.activate(&ada, "PREMIUM", "ACTIVE").await;
     billing.advance_days(31);
-    let operator = TestUser::at(
-        billing.operator.id,
-        billing.operator.tenant_id,
-        &[Role::Operator],
-        billing.now().timestamp(),
-    );
-    billing
-        .service
-        .post(&operator.token, ACTIVATE, activation(&ada))
-        .await
-        .expect(201);
+    let operator =
+        TestUser::at(billing.operator.id, billing.operator.tenant_id, &[Role::Operator], billing.now().timestamp());
+    billing.service.post(&operator.token, ACTIVATE, activation(&ada)).await.expect(201);
     assert_eq!(
         billing.db.event_types().await,
         ["SubscriptionActivated", "SubscriptionCanceled", "SubscriptionActivated"]
@@ -250,10 +186,7 @@ async fn an_ended_subscription_makes_room_for_a_new_one_before_anybody_noticed_i
 #[tokio::test]
 async fn an_organizations_subscription_is_for_all_of_its_tenant() {
     let tenant = id();
-    let (ada, bob) = (
-        TestUser::new(tenant, &[Role::Student]),
-        TestUser::new(tenant, &[Role::Student]),
-    );
+    let (ada, bob) = (TestUser::new(tenant, &[Role::Student]), TestUser::new(tenant, &[Role::Student]));
     let stranger = TestUser::student();
     let billing = Billing::start(&[&ada, &bob, &stranger]).await;
     let organization = id();
@@ -263,21 +196,13 @@ async fn an_organizations_subscription_is_for_all_of_its_tenant() {
         assert_eq!(billing.subscription(user).await, ("ENTERPRISE".into(), "ACTIVE".into()));
         assert_eq!(billing.entitled(user, "lms.instructor.revenue_dashboard").await, Ok(()));
     }
-    assert!(
-        billing
-            .entitled(&stranger, "lms.instructor.revenue_dashboard")
-            .await
-            .is_err()
-    );
+    assert!(billing.entitled(&stranger, "lms.instructor.revenue_dashboard").await.is_err());
     billing.post_activation(body).await.expect(409);
     let elsewhere = json!({"organizationId": organization, "tenantId": stranger.tenant_id, "planCode": "ENTERPRISE"});
     billing.post_activation(elsewhere).await.expect(404);
     let activated = billing.published("SubscriptionActivated").await;
     assert_eq!(activated.len(), 1);
-    assert_eq!(
-        (&activated[0]["organization_id"], activated[0].get("user_id")),
-        (&json!(organization), None)
-    );
+    assert_eq!((&activated[0]["organization_id"], activated[0].get("user_id")), (&json!(organization), None));
 
     // The own subscription comes before the organisation's.
     billing.activate(&ada, "PREMIUM", "ACTIVE").await;
@@ -292,27 +217,9 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     for table in ["subscriptions", "invoices"] {
         let count = || sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
         let mut own = billing.db.begin(ada.tenant_id).await.unwrap();
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(&mut *own)
-                .await
-                .unwrap(),
-            1
-        );
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *own).await.unwrap(), 1);
         let mut other = billing.db.begin(id()).await.unwrap();
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(&mut *other)
-                .await
-                .unwrap(),
-            0
-        );
-        assert_eq!(
-            sqlx::query_scalar::<_, i64>(count())
-                .fetch_one(billing.db.pool())
-                .await
-                .unwrap(),
-            0
-        );
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *other).await.unwrap(), 0);
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(billing.db.pool()).await.unwrap(), 0);
     }
 }

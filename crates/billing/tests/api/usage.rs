@@ -61,26 +61,11 @@ async fn an_execution_counts_once_even_where_two_events_tell_of_it() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
     let first = execution(&ada, billing.now(), "SUCCESS");
-    let again = Envelope {
-        event_id: id(),
-        ..first.clone()
-    };
-    let third = Envelope {
-        event_id: id(),
-        ..first.clone()
-    };
-    testing::deliver(&billing.db, GROUP, Usage, &[first.clone(), again])
-        .await
-        .unwrap();
-    testing::deliver(&billing.db, GROUP, Usage, &[first, third])
-        .await
-        .unwrap();
-    assert!(
-        counters(&billing)
-            .await
-            .iter()
-            .all(|(_, _, executions)| *executions == 1)
-    );
+    let again = Envelope { event_id: id(), ..first.clone() };
+    let third = Envelope { event_id: id(), ..first.clone() };
+    testing::deliver(&billing.db, GROUP, Usage, &[first.clone(), again]).await.unwrap();
+    testing::deliver(&billing.db, GROUP, Usage, &[first, third]).await.unwrap();
+    assert!(counters(&billing).await.iter().all(|(_, _, executions)| *executions == 1));
 }
 
 #[tokio::test]
@@ -88,22 +73,13 @@ async fn an_event_that_makes_no_sense_is_refused_and_counts_nothing() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
     let good = execution(&ada, billing.now(), "SUCCESS");
-    let nobodys = Envelope {
-        user_id: None,
-        ..execution(&ada, billing.now(), "SUCCESS")
-    };
+    let nobodys = Envelope { user_id: None, ..execution(&ada, billing.now(), "SUCCESS") };
     for bad in [execution(&ada, billing.now(), "MAYBE"), nobodys] {
-        assert!(
-            testing::deliver(&billing.db, GROUP, Usage, &[good.clone(), bad])
-                .await
-                .is_err()
-        );
+        assert!(testing::deliver(&billing.db, GROUP, Usage, &[good.clone(), bad]).await.is_err());
     }
     let mut mistyped = execution(&ada, billing.now(), "SUCCESS");
     mistyped.payload["latency_ms"] = (-1).into();
-    let error = testing::deliver(&billing.db, GROUP, Usage, &[mistyped])
-        .await
-        .unwrap_err();
+    let error = testing::deliver(&billing.db, GROUP, Usage, &[mistyped]).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Invalid);
     assert_eq!(counters(&billing).await, []);
 }

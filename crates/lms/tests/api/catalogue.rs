@@ -9,17 +9,8 @@ use crate::{School, text};
 
 async fn titles(school: &School, user: Option<&TestUser>, query: &str) -> Vec<String> {
     let token = user.map(|user| user.token.as_str()).unwrap_or_default();
-    let listed = school
-        .service
-        .get(token, &format!("/lms/courses{query}"))
-        .await
-        .expect(200);
-    listed.json["items"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|course| text(&course["title"]))
-        .collect()
+    let listed = school.service.get(token, &format!("/lms/courses{query}")).await.expect(200);
+    listed.json["items"].as_array().unwrap().iter().map(|course| text(&course["title"])).collect()
 }
 
 #[tokio::test]
@@ -41,14 +32,8 @@ async fn everybody_finds_public_courses_and_a_tenant_its_own_besides() {
     let listed = school.service.get("", "/lms/courses?limit=1").await.expect(200);
     let course = &listed.json["items"][0];
     assert_eq!(course["instructor_id"], school.instructor.id.to_string());
-    assert_eq!(
-        (&course["is_published"], &course["price_usd"]),
-        (&Value::Bool(true), &Value::from("19.99"))
-    );
-    assert_eq!(
-        (&course["visibility"], &course["description"]),
-        (&Value::from("PUBLIC"), &Value::from(""))
-    );
+    assert_eq!((&course["is_published"], &course["price_usd"]), (&Value::Bool(true), &Value::from("19.99")));
+    assert_eq!((&course["visibility"], &course["description"]), (&Value::from("PUBLIC"), &Value::from("")));
     assert_eq!(course["published_at"], "2026-01-06T12:00:02.000000Z");
 }
 
@@ -74,16 +59,9 @@ async fn courses_are_found_by_the_beginnings_of_their_words() {
         ("rust'%20%7C%20node", 0),
         ("x':*%20%7C%20'rust", 0),
     ] {
-        assert_eq!(
-            titles(&school, None, &format!("?q={query}")).await.len(),
-            found,
-            "{query}"
-        );
+        assert_eq!(titles(&school, None, &format!("?q={query}")).await.len(), found, "{query}");
     }
-    assert_eq!(
-        titles(&school, Some(&school.pupil), "?q=rust%20pl").await,
-        ["Rust at our place"]
-    );
+    assert_eq!(titles(&school, Some(&school.pupil), "?q=rust%20pl").await, ["Rust at our place"]);
 }
 
 #[tokio::test]
@@ -91,10 +69,7 @@ async fn the_public_search_reads_its_index() {
     let school = School::new().await;
     school.course("Rust", "PUBLIC", 1).await;
     let mut tx = school.db.begin(school.pupil.tenant_id).await.unwrap();
-    sqlx::query("set local enable_seqscan = off")
-        .execute(&mut *tx)
-        .await
-        .unwrap();
+    sqlx::query("set local enable_seqscan = off").execute(&mut *tx).await.unwrap();
     let search = "explain select course_id from catalogue where search @@ to_tsquery('simple', '''rust'':*')";
     let plan: Vec<String> = sqlx::query_scalar(search).fetch_all(&mut *tx).await.unwrap();
     assert!(plan.join("\n").contains("catalogue_search_idx"), "{plan:?}");
@@ -114,11 +89,7 @@ async fn bad_parameters_are_named() {
         ("q=a%00b", "q"),
         (&format!("q={long}"), "q"),
     ] {
-        let answer = school
-            .service
-            .get("", &format!("/lms/courses?{query}"))
-            .await
-            .expect(400);
+        let answer = school.service.get("", &format!("/lms/courses?{query}")).await.expect(400);
         assert_eq!(answer.fields(), [field], "{query}: {}", answer.text);
     }
 }
@@ -127,11 +98,7 @@ async fn bad_parameters_are_named() {
 async fn walk(school: &School, token: &str, path: &str, limit: usize) -> Vec<Value> {
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = school
-            .service
-            .get(token, &format!("{path}?limit={limit}&cursor={cursor}"))
-            .await
-            .expect(200);
+        let page = school.service.get(token, &format!("{path}?limit={limit}&cursor={cursor}")).await.expect(200);
         let found = page.json["items"].as_array().unwrap();
         assert!(found.len() <= limit);
         items.extend(found.iter().cloned());

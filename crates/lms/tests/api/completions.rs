@@ -7,10 +7,7 @@ use uuid::Uuid;
 use crate::{School, completion, text, with, without};
 
 async fn post(school: &School, body: Value) -> Answer {
-    school
-        .service
-        .post(&school.pupil.token, "/lms/lessons/complete", body)
-        .await
+    school.service.post(&school.pupil.token, "/lms/lessons/complete", body).await
 }
 
 #[tokio::test]
@@ -26,19 +23,13 @@ async fn the_last_lesson_completes_the_course_and_brings_a_certificate() {
         let answer = school.complete(learner, &course_id, lesson_id).await.expect(200);
         assert_eq!(answer.json, json!({"ok": true}));
         let enrollment = school.enrollments(learner).await.remove(0);
-        progress.push((
-            text(&enrollment["status"]),
-            enrollment["progress_percent"].as_f64().unwrap(),
-        ));
+        progress.push((text(&enrollment["status"]), enrollment["progress_percent"].as_f64().unwrap()));
     }
     let expected = [("ACTIVE", 33.33), ("ACTIVE", 66.67), ("COMPLETED", 100.0)];
     assert_eq!(progress, expected.map(|(status, percent)| (status.to_owned(), percent)));
 
     let outbox = school.db.outbox().await;
-    let events: Vec<_> = outbox
-        .iter()
-        .filter(|(_, key, _)| *key == learner.id.to_string())
-        .collect();
+    let events: Vec<_> = outbox.iter().filter(|(_, key, _)| *key == learner.id.to_string()).collect();
     let topics: Vec<_> = events.iter().map(|(topic, _, _)| topic.as_str()).collect();
     assert_eq!(
         topics,
@@ -73,11 +64,7 @@ async fn the_last_lesson_completes_the_course_and_brings_a_certificate() {
     let code = text(&school.enrollments(learner).await[0]["verification_code"]);
     let issued = &events[5].2.payload;
     assert_eq!(issued["verification_code"], json!(code));
-    let certificate = school
-        .service
-        .get("", &format!("/lms/certificates/{code}"))
-        .await
-        .expect(200);
+    let certificate = school.service.get("", &format!("/lms/certificates/{code}")).await.expect(200);
     assert_eq!(
         certificate.json,
         json!({
@@ -92,26 +79,15 @@ async fn a_certificate_is_found_by_its_code_alone() {
     let school = School::new().await;
     let (course_id, lessons) = school.course("Ours", "TENANT", 1).await;
     school.enroll(&school.pupil, &course_id).await;
-    school
-        .complete(&school.pupil, &course_id, &lessons[0])
-        .await
-        .expect(200);
+    school.complete(&school.pupil, &course_id, &lessons[0]).await.expect(200);
     let code = text(&school.enrollments(&school.pupil).await[0]["verification_code"]);
     for token in ["", &school.stranger.token, "not-a-token"] {
-        let found = school
-            .service
-            .get(token, &format!("/lms/certificates/{code}"))
-            .await
-            .expect(200);
+        let found = school.service.get(token, &format!("/lms/certificates/{code}")).await.expect(200);
         assert!(!found.text.contains(&school.pupil.id.to_string()));
     }
     let flipped: String = code.chars().rev().collect();
     for unknown in [flipped.as_str(), "x", "%00", &code[1..], &"a".repeat(10_000)] {
-        school
-            .service
-            .get("", &format!("/lms/certificates/{unknown}"))
-            .await
-            .expect(404);
+        school.service.get("", &format!("/lms/certificates/{unknown}")).await.expect(404);
     }
 }
 
@@ -127,11 +103,7 @@ async fn the_same_lesson_sixteen_times_at_once_counts_once() {
     assert_eq!(school.count("LessonCompleted").await, 1);
     assert_eq!(school.enrollments(&school.pupil).await[0]["progress_percent"], 50.0);
     // Not later either, whatever time is reported then.
-    let later = with(
-        completion(&school.pupil, &course_id, &lessons[0]),
-        "timeSpentMinutes",
-        json!(90),
-    );
+    let later = with(completion(&school.pupil, &course_id, &lessons[0]), "timeSpentMinutes", json!(90));
     post(&school, later).await.expect(200);
     assert_eq!(school.count("LessonCompleted").await, 1);
     let minutes: Vec<i32> = sqlx::query_scalar("select time_spent_minutes from lesson_completions")
@@ -169,16 +141,10 @@ async fn a_course_that_grows_after_its_completion_stays_completed() {
     let school = School::new().await;
     let (course_id, lessons) = school.course("Rust", "PUBLIC", 1).await;
     school.enroll(&school.pupil, &course_id).await;
-    school
-        .complete(&school.pupil, &course_id, &lessons[0])
-        .await
-        .expect(200);
+    school.complete(&school.pupil, &course_id, &lessons[0]).await.expect(200);
     let before = school.enrollments(&school.pupil).await;
     let module_id = school.module(&course_id).await;
-    let added = [
-        school.lesson(&module_id, &[]).await,
-        school.lesson(&module_id, &[]).await,
-    ];
+    let added = [school.lesson(&module_id, &[]).await, school.lesson(&module_id, &[]).await];
     for lesson_id in &added {
         school.complete(&school.pupil, &course_id, lesson_id).await.expect(200);
         assert_eq!(school.enrollments(&school.pupil).await, before);
@@ -201,25 +167,14 @@ async fn what_cannot_be_completed() {
     school.complete(pupil, &course_id, &other_lessons[0]).await.expect(404);
     school.complete(pupil, &other_course, &lessons[0]).await.expect(404);
     school.complete(pupil, &course_id, &hidden_lessons[0]).await.expect(404);
-    school
-        .complete(pupil, &course_id, &Uuid::from_u128(0x404).to_string())
-        .await
-        .expect(404);
-    school
-        .complete(pupil, &Uuid::from_u128(0x404).to_string(), &lessons[0])
-        .await
-        .expect(404);
+    school.complete(pupil, &course_id, &Uuid::from_u128(0x404).to_string()).await.expect(404);
+    school.complete(pupil, &Uuid::from_u128(0x404).to_string(), &lessons[0]).await.expect(404);
     // One who may not know of the course is not told that it takes an enrollment.
     let (hidden, hidden_lessons) = school.course("Ours too", "TENANT", 1).await;
-    school
-        .complete(&school.stranger, &hidden, &hidden_lessons[0])
-        .await
-        .expect(404);
+    school.complete(&school.stranger, &hidden, &hidden_lessons[0]).await.expect(404);
     assert_eq!(school.count("LessonCompleted").await, 0);
-    let stored: i64 = sqlx::query_scalar("select count(*) from lesson_completions")
-        .fetch_one(&school.db.admin)
-        .await
-        .unwrap();
+    let stored: i64 =
+        sqlx::query_scalar("select count(*) from lesson_completions").fetch_one(&school.db.admin).await.unwrap();
     assert_eq!(stored, 0);
 }
 
@@ -237,15 +192,9 @@ async fn the_token_decides_who_completes() {
     let elsewhere = with(body.clone(), "tenantId", json!(school.stranger.tenant_id));
     post(&school, elsewhere).await.expect(403);
     assert_eq!(school.count("LessonCompleted").await, 0);
-    school
-        .service
-        .post(&school.admin.token, path, body.clone())
-        .await
-        .expect(200);
+    school.service.post(&school.admin.token, path, body.clone()).await.expect(200);
     // Left out, both are filled from the token.
-    post(&school, without(without(body, "userId"), "tenantId"))
-        .await
-        .expect(200);
+    post(&school, without(without(body, "userId"), "tenantId")).await.expect(200);
     assert_eq!(school.count("LessonCompleted").await, 1);
 }
 
@@ -266,10 +215,7 @@ async fn bad_input_is_named() {
         ("timeSpentMinutes", with(valid.clone(), "timeSpentMinutes", json!(1441))),
         ("timeSpentMinutes", with(valid.clone(), "timeSpentMinutes", json!(1.5))),
         ("timeSpentMinutes", with(valid.clone(), "timeSpentMinutes", json!("5"))),
-        (
-            "timeSpentMinutes",
-            with(valid.clone(), "timeSpentMinutes", json!(5_000_000_000_i64)),
-        ),
+        ("timeSpentMinutes", with(valid.clone(), "timeSpentMinutes", json!(5_000_000_000_i64))),
         ("score", with(valid.clone(), "score", json!(1))),
     ] {
         let answer = post(&school, body).await.expect(400);
@@ -285,11 +231,7 @@ async fn a_retry_with_the_same_key_completes_the_course_once() {
     let body = completion(&school.pupil, &course_id, &lessons[0]);
     for _ in 0..2 {
         let path = "/lms/lessons/complete";
-        school
-            .service
-            .post_once(&school.pupil.token, path, "k", body.clone())
-            .await
-            .expect(200);
+        school.service.post_once(&school.pupil.token, path, "k", body.clone()).await.expect(200);
     }
     let types = school.db.event_types().await;
     assert_eq!(types[2..], ["LessonCompleted", "CourseCompleted", "CertificateIssued"]);
@@ -304,23 +246,11 @@ async fn a_completion_that_cannot_publish_its_event_is_not_stored() {
         .execute(&school.db.admin)
         .await
         .unwrap();
-    school
-        .complete(&school.pupil, &course_id, &lessons[0])
-        .await
-        .expect(500);
+    school.complete(&school.pupil, &course_id, &lessons[0]).await.expect(500);
     let enrollment = school.enrollments(&school.pupil).await.remove(0);
-    assert_eq!(
-        (&enrollment["status"], &enrollment["progress_percent"]),
-        (&json!("ACTIVE"), &json!(0.0))
-    );
+    assert_eq!((&enrollment["status"], &enrollment["progress_percent"]), (&json!("ACTIVE"), &json!(0.0)));
     assert_eq!(school.count("LessonCompleted").await, 0);
-    sqlx::query("alter table outbox drop constraint full_check")
-        .execute(&school.db.admin)
-        .await
-        .unwrap();
-    school
-        .complete(&school.pupil, &course_id, &lessons[0])
-        .await
-        .expect(200);
+    sqlx::query("alter table outbox drop constraint full_check").execute(&school.db.admin).await.unwrap();
+    school.complete(&school.pupil, &course_id, &lessons[0]).await.expect(200);
     assert_eq!(school.count("CertificateIssued").await, 1);
 }

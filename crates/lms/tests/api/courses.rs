@@ -26,14 +26,8 @@ async fn a_course_goes_from_draft_to_published() {
     });
     let lesson_id = text(&service.post(token, &path, lesson).await.expect(201).json["lesson_id"]);
     // With or without a body, and as often as one likes.
-    assert_eq!(
-        service.patch(token, &publish, json!({})).await.expect(200).json,
-        json!({"ok": true})
-    );
-    let bare = Request::patch(&publish)
-        .header("authorization", format!("Bearer {token}"))
-        .body(Body::empty())
-        .unwrap();
+    assert_eq!(service.patch(token, &publish, json!({})).await.expect(200).json, json!({"ok": true}));
+    let bare = Request::patch(&publish).header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();
     assert_eq!(service.send(bare).await.expect(200).json, json!({"ok": true}));
 
     let course = service.get("", &format!("/lms/courses/{course_id}")).await.expect(200);
@@ -53,9 +47,7 @@ async fn a_course_goes_from_draft_to_published() {
     );
 
     let outbox = school.db.outbox().await;
-    let [(topic, key, event)] = outbox.as_slice() else {
-        panic!("one event, not {outbox:?}")
-    };
+    let [(topic, key, event)] = outbox.as_slice() else { panic!("one event, not {outbox:?}") };
     assert_eq!((topic.as_str(), key), ("careeros.lms.course-published.v1", &course_id));
     assert_eq!(event.tenant_id, school.instructor.tenant_id.to_string());
     assert_eq!(
@@ -101,35 +93,17 @@ async fn who_sees_a_course_depends_on_status_and_visibility() {
         ("operator", &school.operator.token, [200, 200, 200, 200]),
     ];
     for (who, token, statuses) in expectations {
-        for (course_id, status) in [&public_draft, &tenant_draft, &public, &tenant]
-            .into_iter()
-            .zip(statuses)
-        {
+        for (course_id, status) in [&public_draft, &tenant_draft, &public, &tenant].into_iter().zip(statuses) {
             let answer = school.service.get(token, &format!("/lms/courses/{course_id}")).await;
             assert_eq!(answer.status.as_u16(), status, "{who}: {}", answer.text);
             if status == 200 && [&public, &tenant].contains(&course_id) {
-                assert_eq!(
-                    answer.json["modules"][0]["lessons"].as_array().unwrap().len(),
-                    1,
-                    "{who}"
-                );
+                assert_eq!(answer.json["modules"][0]["lessons"].as_array().unwrap().len(), 1, "{who}");
             }
         }
     }
-    school
-        .service
-        .get("", &format!("/lms/courses/{}", Uuid::from_u128(0x404)))
-        .await
-        .expect(404);
-    school
-        .service
-        .get("not-a-token", &format!("/lms/courses/{public}"))
-        .await
-        .expect(401);
-    assert_eq!(
-        school.service.get("", "/lms/courses/42").await.expect(400).fields(),
-        ["courseId"]
-    );
+    school.service.get("", &format!("/lms/courses/{}", Uuid::from_u128(0x404))).await.expect(404);
+    school.service.get("not-a-token", &format!("/lms/courses/{public}")).await.expect(401);
+    assert_eq!(school.service.get("", "/lms/courses/42").await.expect(400).fields(), ["courseId"]);
 }
 
 async fn make(school: &School, caller: &TestUser, owner: &TestUser) -> Answer {
@@ -153,10 +127,8 @@ async fn who_may_make_a_course_and_for_whom() {
     assert_eq!(course.json["instructor_id"], json!(instructor.id));
     // The second course finds the instructor of the first.
     make(&school, instructor, instructor).await.expect(201);
-    let instructors: i64 = sqlx::query_scalar("select count(*) from instructors")
-        .fetch_one(&school.db.admin)
-        .await
-        .unwrap();
+    let instructors: i64 =
+        sqlx::query_scalar("select count(*) from instructors").fetch_one(&school.db.admin).await.unwrap();
     assert_eq!(instructors, 1);
 }
 
@@ -178,34 +150,23 @@ async fn only_owner_and_admin_may_change_a_course() {
         ("operator", &school.operator.token, 201, 201),
     ];
     for (who, token, on_draft, on_published) in expectations {
-        for (course_id, module_id, status) in [
-            (&draft, &draft_module, on_draft),
-            (&published, &module_of_published, on_published),
-        ] {
+        for (course_id, module_id, status) in
+            [(&draft, &draft_module, on_draft), (&published, &module_of_published, on_published)]
+        {
             let module = (format!("/lms/courses/{course_id}/modules"), json!({"title": who}));
-            let lesson = (
-                format!("/lms/modules/{module_id}/lessons"),
-                json!({"title": who, "contentType": "QUIZ"}),
-            );
+            let lesson = (format!("/lms/modules/{module_id}/lessons"), json!({"title": who, "contentType": "QUIZ"}));
             for (path, body) in [module, lesson] {
                 let answer = school.service.post(token, &path, body).await;
                 assert_eq!(answer.status.as_u16(), status, "{who} {path}: {}", answer.text);
             }
             if status != 201 {
-                let answer = school
-                    .service
-                    .patch(token, &format!("/lms/courses/{course_id}/publish"), json!({}))
-                    .await;
+                let answer = school.service.patch(token, &format!("/lms/courses/{course_id}/publish"), json!({})).await;
                 assert_eq!(answer.status.as_u16(), status, "{who}: {}", answer.text);
             }
         }
     }
     let publish = format!("/lms/courses/{draft}/publish");
-    school
-        .service
-        .patch(&school.admin.token, &publish, json!({}))
-        .await
-        .expect(200);
+    school.service.patch(&school.admin.token, &publish, json!({})).await.expect(200);
 }
 
 #[tokio::test]
@@ -220,10 +181,7 @@ async fn bad_input_is_named_and_makes_nothing() {
         ("title", with(valid.clone(), "title", json!("x".repeat(256)))),
         ("title", with(valid.clone(), "title", json!("a\u{0}b"))),
         ("title", with(valid.clone(), "title", json!(7))),
-        (
-            "description",
-            with(valid.clone(), "description", json!("x".repeat(10_001))),
-        ),
+        ("description", with(valid.clone(), "description", json!("x".repeat(10_001)))),
         ("description", with(valid.clone(), "description", json!("a\u{0}b"))),
         ("priceUsd", with(valid.clone(), "priceUsd", json!(-0.01))),
         ("priceUsd", with(valid.clone(), "priceUsd", json!("-1"))),
@@ -236,18 +194,11 @@ async fn bad_input_is_named_and_makes_nothing() {
         ("status", with(valid.clone(), "status", json!("PUBLISHED"))),
     ];
     for (field, body) in bad {
-        let answer = school
-            .service
-            .post(&school.instructor.token, "/lms/courses", body)
-            .await
-            .expect(400);
+        let answer = school.service.post(&school.instructor.token, "/lms/courses", body).await.expect(400);
         assert_eq!(answer.fields(), [field], "{}", answer.text);
         assert_eq!(answer.headers["content-type"], "application/problem+json");
     }
-    let made: i64 = sqlx::query_scalar("select count(*) from courses")
-        .fetch_one(&school.db.admin)
-        .await
-        .unwrap();
+    let made: i64 = sqlx::query_scalar("select count(*) from courses").fetch_one(&school.db.admin).await.unwrap();
     assert_eq!(made, 0);
 }
 
@@ -264,11 +215,7 @@ async fn a_price_is_kept_to_the_cent() {
     ];
     for (price, stored) in prices {
         let body = json!({"instructorId": school.instructor.id, "title": "Rust", "priceUsd": price});
-        let created = school
-            .service
-            .post(&school.instructor.token, "/lms/courses", body)
-            .await
-            .expect(201);
+        let created = school.service.post(&school.instructor.token, "/lms/courses", body).await.expect(201);
         let path = format!("/lms/courses/{}", text(&created.json["course_id"]));
         let course = school.service.get(&school.instructor.token, &path).await.expect(200);
         assert_eq!(course.json["price_usd"], stored);
@@ -279,19 +226,10 @@ async fn a_price_is_kept_to_the_cent() {
 async fn a_retry_with_the_same_key_makes_one_course() {
     let school = School::new().await;
     let body = json!({"instructorId": school.instructor.id, "title": "Rust"});
-    let post = |body| {
-        school
-            .service
-            .post_once(&school.instructor.token, "/lms/courses", "k-1", body)
-    };
+    let post = |body| school.service.post_once(&school.instructor.token, "/lms/courses", "k-1", body);
     let first = post(body.clone()).await.expect(201);
     assert_eq!(post(body).await.expect(201).json, first.json);
-    post(json!({"instructorId": school.instructor.id, "title": "Go"}))
-        .await
-        .expect(422);
-    let made: i64 = sqlx::query_scalar("select count(*) from courses")
-        .fetch_one(&school.db.admin)
-        .await
-        .unwrap();
+    post(json!({"instructorId": school.instructor.id, "title": "Go"})).await.expect(422);
+    let made: i64 = sqlx::query_scalar("select count(*) from courses").fetch_one(&school.db.admin).await.unwrap();
     assert_eq!(made, 1);
 }

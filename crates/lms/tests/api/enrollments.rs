@@ -36,10 +36,7 @@ async fn a_learner_of_another_tenant_enrols_once_in_their_own_tenants_name() {
     assert_eq!(school.count("EnrollmentCreated").await, 1);
     let outbox = school.db.outbox().await;
     let (topic, key, event) = outbox.last().unwrap();
-    assert_eq!(
-        (topic.as_str(), key),
-        ("careeros.lms.enrollment-created.v1", &stranger.id.to_string())
-    );
+    assert_eq!((topic.as_str(), key), ("careeros.lms.enrollment-created.v1", &stranger.id.to_string()));
     assert_eq!(event.payload, json!({"user_id": stranger.id, "course_id": course_id}));
     assert_eq!(event.tenant_id, stranger.tenant_id.to_string());
 }
@@ -82,20 +79,10 @@ async fn the_token_decides_who_enrols() {
     let school = School::new().await;
     let (course_id, _) = school.course("Rust", "PUBLIC", 1).await;
     let pupil = &school.pupil;
-    school
-        .service
-        .post("", "/lms/enrollments", body(pupil, &course_id))
-        .await
-        .expect(401);
-    post(&school, &school.stranger, body(pupil, &course_id))
-        .await
-        .expect(403);
-    post(&school, &school.instructor, body(pupil, &course_id))
-        .await
-        .expect(403);
-    post(&school, &school.foreign_admin, body(pupil, &course_id))
-        .await
-        .expect(403);
+    school.service.post("", "/lms/enrollments", body(pupil, &course_id)).await.expect(401);
+    post(&school, &school.stranger, body(pupil, &course_id)).await.expect(403);
+    post(&school, &school.instructor, body(pupil, &course_id)).await.expect(403);
+    post(&school, &school.foreign_admin, body(pupil, &course_id)).await.expect(403);
     let elsewhere = with(body(pupil, &course_id), "tenantId", json!(school.stranger.tenant_id));
     post(&school, pupil, elsewhere).await.expect(403);
     assert_eq!(school.count("EnrollmentCreated").await, 0);
@@ -103,9 +90,7 @@ async fn the_token_decides_who_enrols() {
     // The tenant's ADMIN enrols its users; who names nobody enrols themselves.
     post(&school, &school.admin, body(pupil, &course_id)).await.expect(201);
     assert_eq!(school.enrollments(pupil).await.len(), 1);
-    post(&school, &school.stranger, json!({"courseId": course_id}))
-        .await
-        .expect(201);
+    post(&school, &school.stranger, json!({"courseId": course_id})).await.expect(201);
     assert_eq!(school.enrollments(&school.stranger).await.len(), 1);
 
     let path = format!("/lms/enrollments/{}", pupil.id);
@@ -113,20 +98,8 @@ async fn the_token_decides_who_enrols() {
     school.service.get(&school.stranger.token, &path).await.expect(403);
     school.service.get(&school.foreign_admin.token, &path).await.expect(403);
     school.service.get(&school.admin.token, &path).await.expect(200);
-    assert_eq!(
-        school
-            .service
-            .get(&pupil.token, "/lms/enrollments/42")
-            .await
-            .expect(400)
-            .fields(),
-        ["userId"]
-    );
-    let unknown = school
-        .service
-        .get(&pupil.token, &format!("{path}?page=2"))
-        .await
-        .expect(400);
+    assert_eq!(school.service.get(&pupil.token, "/lms/enrollments/42").await.expect(400).fields(), ["userId"]);
+    let unknown = school.service.get(&pupil.token, &format!("{path}?page=2")).await.expect(400);
     assert_eq!(unknown.fields(), ["page"]);
 }
 
@@ -153,11 +126,7 @@ async fn a_retry_with_the_same_key_gets_the_first_answer() {
     let (course_id, _) = school.course("Rust", "PUBLIC", 1).await;
     for _ in 0..2 {
         let body = body(&school.pupil, &course_id);
-        school
-            .service
-            .post_once(&school.pupil.token, "/lms/enrollments", "k", body)
-            .await
-            .expect(201);
+        school.service.post_once(&school.pupil.token, "/lms/enrollments", "k", body).await.expect(201);
     }
     assert_eq!(school.count("EnrollmentCreated").await, 1);
 }
@@ -180,20 +149,12 @@ async fn other_services_ask_for_enrollments_and_drafts_in_their_own_name() {
     assert_eq!(status().await, (false, String::new()));
     school.enroll(&school.stranger, &course_id).await;
     assert_eq!(status().await, (true, "ACTIVE".to_owned()));
-    school
-        .complete(&school.stranger, &course_id, &lessons[0])
-        .await
-        .expect(200);
+    school.complete(&school.stranger, &course_id, &lessons[0]).await.expect(200);
     assert_eq!(status().await, (true, "COMPLETED".to_owned()));
 
     let course_id = school.draft("Draft", "TENANT").await;
-    let request = grpc::service_request(
-        GetCourseRequest {
-            course_id,
-            ..GetCourseRequest::default()
-        },
-        testing::start(),
-    );
+    let request =
+        grpc::service_request(GetCourseRequest { course_id, ..GetCourseRequest::default() }, testing::start());
     let mut client = LmsServiceClient::new(school.service.transport.clone());
     let course = client.get_course(request).await.unwrap().into_inner();
     assert_eq!((course.title.as_str(), course.is_published), ("Draft", false));

@@ -29,12 +29,7 @@ async fn row_level_security_shows_other_tenants_public_courses_and_nothing_else(
         ("lesson_completions", [0, 2, 0, 0]),
         ("certificates", [0, 1, 0, 0]),
     ] {
-        let tenants = [
-            school.instructor.tenant_id,
-            school.stranger.tenant_id,
-            Uuid::from_u128(0x404),
-            Uuid::nil(),
-        ];
+        let tenants = [school.instructor.tenant_id, school.stranger.tenant_id, Uuid::from_u128(0x404), Uuid::nil()];
         for (tenant_id, rows) in tenants.into_iter().zip(seen) {
             let mut tx = school.db.begin(tenant_id).await.unwrap();
             assert_eq!(count(&mut tx, table).await, rows, "{table} as {tenant_id}");

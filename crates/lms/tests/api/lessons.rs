@@ -14,13 +14,9 @@ async fn modules_and_lessons_come_last_unless_a_free_place_is_asked_for() {
     let course_id = school.draft("Rust", "PUBLIC").await;
     let modules = format!("/lms/courses/{course_id}/modules");
     for (title, order) in [("one", None), ("five", Some(5)), ("six", None), ("two", Some(2))] {
-        post(&school, &modules, json!({"title": title, "moduleOrder": order}))
-            .await
-            .expect(201);
+        post(&school, &modules, json!({"title": title, "moduleOrder": order})).await.expect(201);
     }
-    let taken = post(&school, &modules, json!({"title": "x", "moduleOrder": 5}))
-        .await
-        .expect(409);
+    let taken = post(&school, &modules, json!({"title": "x", "moduleOrder": 5})).await.expect(409);
     assert_eq!(taken.json["code"], "module_order_taken");
     assert!(text(&taken.json["detail"]).contains("moduleOrder 5"));
 
@@ -35,18 +31,9 @@ async fn modules_and_lessons_come_last_unless_a_free_place_is_asked_for() {
     assert_eq!(taken.json["code"], "lesson_order_taken");
     assert!(text(&taken.json["detail"]).contains("lessonOrder 4"));
 
-    let course = school
-        .service
-        .get(&school.instructor.token, &format!("/lms/courses/{course_id}"))
-        .await
-        .expect(200);
-    let titles = |list: &Value| -> Vec<String> {
-        list.as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| text(&entry["title"]))
-            .collect()
-    };
+    let course = school.service.get(&school.instructor.token, &format!("/lms/courses/{course_id}")).await.expect(200);
+    let titles =
+        |list: &Value| -> Vec<String> { list.as_array().unwrap().iter().map(|entry| text(&entry["title"])).collect() };
     assert_eq!(titles(&course.json["modules"]), ["one", "two", "five", "six", "Basics"]);
     assert_eq!(titles(&course.json["modules"][4]["lessons"]), ["one", "three", "four"]);
     assert_eq!(course.json["modules"][4]["module_order"], 7);
@@ -69,10 +56,7 @@ async fn lessons_added_at_once_each_get_a_place_of_their_own() {
     for answer in [a, b, c, d] {
         answer.expect(201);
     }
-    for table in [
-        "select module_order from modules order by 1",
-        "select lesson_order from lessons order by 1",
-    ] {
+    for table in ["select module_order from modules order by 1", "select lesson_order from lessons order by 1"] {
         let orders: Vec<i32> = sqlx::query_scalar(table).fetch_all(&school.db.admin).await.unwrap();
         assert_eq!(orders, [1, 2, 3, 4]);
     }
@@ -85,21 +69,14 @@ async fn a_lesson_added_to_a_published_course_is_announced_as_a_new_version() {
     let module_id = school.module(&course_id).await;
     let added = school.lesson(&module_id, &["async"]).await;
     let outbox = school.db.outbox().await;
-    let versions: Vec<_> = outbox
-        .iter()
-        .map(|(_, _, event)| event.payload["version"].clone())
-        .collect();
+    let versions: Vec<_> = outbox.iter().map(|(_, _, event)| event.payload["version"].clone()).collect();
     assert_eq!(versions, [json!(1), json!(2)]);
     assert_eq!(
         outbox[1].2.payload["lessons"],
         json!([{"lesson_id": lessons[0], "skill_keys": ["rust"]}, {"lesson_id": added, "skill_keys": ["async"]}])
     );
     // Others see it, and can complete it.
-    let seen = school
-        .service
-        .get("", &format!("/lms/courses/{course_id}"))
-        .await
-        .expect(200);
+    let seen = school.service.get("", &format!("/lms/courses/{course_id}")).await.expect(200);
     assert_eq!(seen.json["modules"][1]["lessons"][0]["lesson_id"], json!(added));
     school.enroll(&school.stranger, &course_id).await;
     school.complete(&school.stranger, &course_id, &added).await.expect(200);
@@ -145,30 +122,13 @@ async fn bad_input_is_named() {
     }
 
     assert_eq!(
-        post(&school, "/lms/courses/42/modules", json!({"title": "x"}))
-            .await
-            .expect(400)
-            .fields(),
+        post(&school, "/lms/courses/42/modules", json!({"title": "x"})).await.expect(400).fields(),
         ["courseId"]
     );
-    assert_eq!(
-        post(&school, "/lms/modules/42/lessons", valid.clone())
-            .await
-            .expect(400)
-            .fields(),
-        ["moduleId"]
-    );
+    assert_eq!(post(&school, "/lms/modules/42/lessons", valid.clone()).await.expect(400).fields(), ["moduleId"]);
     let unknown = Uuid::from_u128(0x404);
-    post(
-        &school,
-        &format!("/lms/courses/{unknown}/modules"),
-        json!({"title": "x"}),
-    )
-    .await
-    .expect(404);
-    post(&school, &format!("/lms/modules/{unknown}/lessons"), valid)
-        .await
-        .expect(404);
+    post(&school, &format!("/lms/courses/{unknown}/modules"), json!({"title": "x"})).await.expect(404);
+    post(&school, &format!("/lms/modules/{unknown}/lessons"), valid).await.expect(404);
 }
 
 #[tokio::test]
@@ -177,24 +137,12 @@ async fn a_retry_with_the_same_key_adds_one_module_and_one_lesson() {
     let course_id = school.draft("Rust", "PUBLIC").await;
     let token = &school.instructor.token;
     let path = format!("/lms/courses/{course_id}/modules");
-    let first = school
-        .service
-        .post_once(token, &path, "k", json!({"title": "x"}))
-        .await
-        .expect(201);
-    let again = school
-        .service
-        .post_once(token, &path, "k", json!({"title": "x"}))
-        .await
-        .expect(201);
+    let first = school.service.post_once(token, &path, "k", json!({"title": "x"})).await.expect(201);
+    let again = school.service.post_once(token, &path, "k", json!({"title": "x"})).await.expect(201);
     assert_eq!(first.json, again.json);
     let path = format!("/lms/modules/{}/lessons", text(&first.json["module_id"]));
     let body = json!({"title": "x", "contentType": "TEXT"});
-    let first = school
-        .service
-        .post_once(token, &path, "k", body.clone())
-        .await
-        .expect(201);
+    let first = school.service.post_once(token, &path, "k", body.clone()).await.expect(201);
     let again = school.service.post_once(token, &path, "k", body).await.expect(201);
     assert_eq!(first.json, again.json);
     let counts: (i64, i64, i32) = sqlx::query_as(

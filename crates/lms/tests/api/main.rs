@@ -46,33 +46,11 @@ impl School {
         let stranger = TestUser::student();
         let foreign_admin = TestUser::new(Uuid::from_u128(0xf0), &[Role::Student, Role::Admin, Role::Instructor]);
         let operator = TestUser::new(Uuid::from_u128(0x09), &[Role::Operator]);
-        let everybody = [
-            &instructor,
-            &colleague,
-            &admin,
-            &pupil,
-            &stranger,
-            &foreign_admin,
-            &operator,
-        ];
+        let everybody = [&instructor, &colleague, &admin, &pupil, &stranger, &foreign_admin, &operator];
         let (db, clock) = (TestDb::new(&MIGRATIONS).await, testing::clock());
-        let app = App {
-            db: db.clone(),
-            directory: testing::directory(&everybody),
-        };
+        let app = App { db: db.clone(), directory: testing::directory(&everybody) };
         let service = TestService::new(&clock, app.routes(), careeros_rest::lms::routes);
-        Self {
-            service,
-            db,
-            clock,
-            instructor,
-            colleague,
-            admin,
-            pupil,
-            stranger,
-            foreign_admin,
-            operator,
-        }
+        Self { service, db, clock, instructor, colleague, admin, pupil, stranger, foreign_admin, operator }
     }
 
     /// A draft of the instructor's.
@@ -80,21 +58,13 @@ impl School {
         let body = json!({
             "instructorId": self.instructor.id, "title": title, "priceUsd": 19.99, "visibility": visibility,
         });
-        let created = self
-            .service
-            .post(&self.instructor.token, "/lms/courses", body)
-            .await
-            .expect(201);
+        let created = self.service.post(&self.instructor.token, "/lms/courses", body).await.expect(201);
         text(&created.json["course_id"])
     }
 
     async fn module(&self, course_id: &str) -> String {
         let path = format!("/lms/courses/{course_id}/modules");
-        let created = self
-            .service
-            .post(&self.instructor.token, &path, json!({"title": "Basics"}))
-            .await
-            .expect(201);
+        let created = self.service.post(&self.instructor.token, &path, json!({"title": "Basics"})).await.expect(201);
         text(&created.json["module_id"])
     }
 
@@ -114,20 +84,13 @@ impl School {
             lessons.push(self.lesson(&module_id, &["rust"]).await);
         }
         let path = format!("/lms/courses/{course_id}/publish");
-        self.service
-            .patch(&self.instructor.token, &path, json!({}))
-            .await
-            .expect(200);
+        self.service.patch(&self.instructor.token, &path, json!({})).await.expect(200);
         (course_id, lessons)
     }
 
     async fn enroll(&self, user: &TestUser, course_id: &str) {
         let body = json!({"userId": user.id, "courseId": course_id, "tenantId": user.tenant_id});
-        let answer = self
-            .service
-            .post(&user.token, "/lms/enrollments", body)
-            .await
-            .expect(201);
+        let answer = self.service.post(&user.token, "/lms/enrollments", body).await.expect(201);
         assert_eq!(answer.json, json!({"ok": true}));
     }
 
@@ -144,12 +107,7 @@ impl School {
 
     /// How often an event of `event_type` is in the outbox.
     async fn count(&self, event_type: &str) -> usize {
-        self.db
-            .event_types()
-            .await
-            .iter()
-            .filter(|found| *found == event_type)
-            .count()
+        self.db.event_types().await.iter().filter(|found| *found == event_type).count()
     }
 }
 

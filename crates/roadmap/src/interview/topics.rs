@@ -47,39 +47,15 @@ impl Topic {
         // The order decides where a question names several: what is most telling comes first.
         const WORDS: [(Topic, &[&str]); 5] = [
             (Hours, &["hour"]),
-            (
-                Circumstances,
-                &["why", "motivat", "obstacle", "constraint", "circumstance", "hinder"],
-            ),
-            (
-                Deadline,
-                &["when", "deadline", "soon", "date", "timeline", "month", "timeframe"],
-            ),
+            (Circumstances, &["why", "motivat", "obstacle", "constraint", "circumstance", "hinder"]),
+            (Deadline, &["when", "deadline", "soon", "date", "timeline", "month", "timeframe"]),
             (Level, &["skill", "experience", "already", "background", "know"]),
-            (
-                Goal,
-                &[
-                    "role",
-                    "goal",
-                    "position",
-                    "career",
-                    "job",
-                    "become",
-                    "aiming",
-                    "profession",
-                ],
-            ),
+            (Goal, &["role", "goal", "position", "career", "job", "become", "aiming", "profession"]),
         ];
         let question = question.to_lowercase();
-        let words: Vec<&str> = question
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .collect();
+        let words: Vec<&str> = question.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
         let asks = |beginnings: &[&str]| words.iter().any(|word| beginnings.iter().any(|b| word.starts_with(b)));
-        WORDS
-            .iter()
-            .find(|(_, beginnings)| asks(beginnings))
-            .map(|(topic, _)| *topic)
+        WORDS.iter().find(|(_, beginnings)| asks(beginnings)).map(|(topic, _)| *topic)
     }
 
     fn label(self) -> &'static str {
@@ -127,10 +103,8 @@ impl Findings {
             let Some(topic) = Topic::of(&message.question).or_else(|| findings.first_open()) else {
                 continue;
             };
-            let entry = findings.topics[topic as usize].get_or_insert_with(|| Message {
-                question: plain(&message.question),
-                answer: String::new(),
-            });
+            let entry = findings.topics[topic as usize]
+                .get_or_insert_with(|| Message { question: plain(&message.question), answer: String::new() });
             let answer = format!("{} {}", entry.answer, plain(&message.answer));
             entry.answer = answer.trim().chars().take(USED_MAX).collect();
         }
@@ -155,20 +129,12 @@ impl Findings {
         let proposed = proposed.trim();
         let fits = proposed.chars().count() <= crate::canvas::QUESTION_MAX
             && Topic::of(proposed).is_some_and(|about| self.is_open(about));
-        if fits {
-            proposed.to_owned()
-        } else {
-            topic.question().to_owned()
-        }
+        if fits { proposed.to_owned() } else { topic.question().to_owned() }
     }
 
     /// What was asked, and what is to be asked, in that order.
     pub(crate) fn questions(&self) -> Vec<&str> {
-        let mut questions: Vec<&str> = self
-            .answers()
-            .into_iter()
-            .map(|message| message.question.as_str())
-            .collect();
+        let mut questions: Vec<&str> = self.answers().into_iter().map(|message| message.question.as_str()).collect();
         for topic in Topic::ALL.into_iter().filter(|topic| self.is_open(*topic)) {
             questions.push(topic.question());
         }
@@ -182,17 +148,13 @@ impl Findings {
 
     /// The answer on `topic`, empty while it is open.
     pub(crate) fn answer(&self, topic: Topic) -> &str {
-        self.topics[topic as usize]
-            .as_ref()
-            .map_or("", |message| &message.answer)
+        self.topics[topic as usize].as_ref().map_or("", |message| &message.answer)
     }
 
     /// What is known so far, a line a topic.
     pub(crate) fn summary(&self) -> String {
         let known = Topic::ALL.into_iter().filter(|topic| !self.is_open(*topic));
-        let lines: Vec<String> = known
-            .map(|topic| format!("{}: {}", topic.label(), self.answer(topic)))
-            .collect();
+        let lines: Vec<String> = known.map(|topic| format!("{}: {}", topic.label(), self.answer(topic))).collect();
         lines.join("\n")
     }
 
@@ -225,9 +187,7 @@ fn weekly_hours(text: &str) -> Option<f64> {
 
 /// The weeks until what `text` names, e.g. "6 months", "in 12 weeks", "by 2026-09-01"; rounded up, at least 1.
 fn weeks(text: &str, today: NaiveDate) -> Option<i32> {
-    let dates = text
-        .split(|c: char| !c.is_ascii_digit() && c != '-')
-        .filter_map(|part| part.parse::<NaiveDate>().ok());
+    let dates = text.split(|c: char| !c.is_ascii_digit() && c != '-').filter_map(|part| part.parse::<NaiveDate>().ok());
     let until = dates.filter(|date| *date > today).min();
     let weeks = if let Some(date) = until {
         f64::from(i32::try_from((date - today).num_days()).ok()?) / 7.0
@@ -235,9 +195,7 @@ fn weeks(text: &str, today: NaiveDate) -> Option<i32> {
         let (number, rest) = first_number(text)?;
         number * weeks_in(&words(rest).next().unwrap_or_default())
     };
-    let most = (1..=WEEKS_MAX)
-        .find(|&whole| f64::from(whole) >= weeks)
-        .unwrap_or(WEEKS_MAX);
+    let most = (1..=WEEKS_MAX).find(|&whole| f64::from(whole) >= weeks).unwrap_or(WEEKS_MAX);
     (weeks > 0.0).then_some(most)
 }
 
@@ -255,18 +213,14 @@ fn weeks_in(word: &str) -> f64 {
 fn first_number(text: &str) -> Option<(f64, &str)> {
     let start = text.find(|c: char| c.is_ascii_digit())?;
     let text = &text[start..];
-    let length = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')
-        .unwrap_or(text.len());
+    let length = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',').unwrap_or(text.len());
     let (number, rest) = text.split_at(length);
     let number = number.trim_end_matches(['.', ',']).replace(',', ".").parse().ok()?;
     Some((number, rest.trim_start_matches(|c: char| !c.is_alphabetic())))
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
+    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
 }
 
 #[cfg(test)]
@@ -276,10 +230,7 @@ mod tests {
     use super::*;
 
     fn said(question: &str, answer: &str) -> Message {
-        Message {
-            question: question.to_owned(),
-            answer: answer.to_owned(),
-        }
+        Message { question: question.to_owned(), answer: answer.to_owned() }
     }
 
     #[test]
@@ -287,10 +238,7 @@ mod tests {
         for topic in Topic::ALL {
             assert_eq!(Topic::of(topic.question()), Some(topic));
         }
-        assert_eq!(
-            Topic::of("How much time per week, in hours, can you invest?"),
-            Some(Hours)
-        );
+        assert_eq!(Topic::of("How much time per week, in hours, can you invest?"), Some(Hours));
         assert_eq!(Topic::of("What experience do you have with this role?"), Some(Level));
         assert_eq!(Topic::of("Explain the CAP theorem"), None);
     }
@@ -325,12 +273,7 @@ mod tests {
         let findings = Findings::of(&[said(Goal.question(), "Backend Engineer")]);
         let better = "Which of the skills for that do you know already?";
         assert_eq!(findings.question(Level, better), better);
-        for other in [
-            "",
-            "Explain the CAP theorem",
-            "Which role do you want?",
-            &"skill ".repeat(200),
-        ] {
+        for other in ["", "Explain the CAP theorem", "Which role do you want?", &"skill ".repeat(200)] {
             assert_eq!(findings.question(Level, other), Level.question(), "{other}");
         }
     }

@@ -81,11 +81,7 @@ pub async fn get(db: &Db, reach: Reach, roadmap_id: Uuid) -> Result<GetRoadmapRe
     let first = rows.next().or_not_found("roadmap")?;
     let mut roadmap = head(roadmap_id, &first);
     for row in std::iter::once(first).chain(rows) {
-        if roadmap
-            .stages
-            .last()
-            .is_none_or(|stage| stage.stage_order != row.stage_order)
-        {
+        if roadmap.stages.last().is_none_or(|stage| stage.stage_order != row.stage_order) {
             roadmap.stages.push(stage(&row));
         }
         if let Some(stage) = roadmap.stages.last_mut() {
@@ -100,10 +96,7 @@ fn head(roadmap_id: Uuid, row: &Row) -> GetRoadmapResponse {
         .skill_keys
         .iter()
         .zip(&row.proficiencies)
-        .map(|(key, proficiency)| RoadmapSkill {
-            skill_key: key.clone(),
-            target_proficiency: *proficiency,
-        });
+        .map(|(key, proficiency)| RoadmapSkill { skill_key: key.clone(), target_proficiency: *proficiency });
     GetRoadmapResponse {
         roadmap_id: roadmap_id.to_string(),
         user_id: row.user_id.to_string(),

@@ -37,10 +37,7 @@ pub async fn recalculate(db: &Db, context: &Context, reach: Reach, roadmap_id: U
     if roadmap.status != "ACTIVE" || !move_stages(&mut tx, context, reach.tenant_id, roadmap_id, target_end).await? {
         return Ok(());
     }
-    let subject = Subject {
-        user_id: roadmap.user_id,
-        tenant_id: reach.tenant_id,
-    };
+    let subject = Subject { user_id: roadmap.user_id, tenant_id: reach.tenant_id };
     let event = updated(context, subject, roadmap_id, roadmap.version, "recalculated")?;
     outbox::publish_all(&mut tx, context, &[event]).await?;
     tx.commit().await
@@ -77,13 +74,7 @@ async fn move_stages(
     let today = context.now.date_naive();
     let planned: Vec<Planned> = stages
         .iter()
-        .map(|stage| Planned {
-            span: Span {
-                start: stage.start_date,
-                end: stage.end_date,
-            },
-            finished: stage.finished,
-        })
+        .map(|stage| Planned { span: Span { start: stage.start_date, end: stage.end_date }, finished: stage.finished })
         .collect();
     let spans = timeline::recalculate(&planned, today, target_end);
     let mut moved = Moved::default();
@@ -94,10 +85,7 @@ async fn move_stages(
         moved.ids.push(stage.id);
         moved.starts.push(span.start);
         moved.ends.push(span.end);
-        let left = Span {
-            start: span.start.max(today),
-            end: span.end,
-        };
+        let left = Span { start: span.start.max(today), end: span.end };
         moved.milestone_ids.extend(&stage.open);
         moved.due_dates.extend(timeline::due_dates(left, stage.open.len()));
     }

@@ -15,32 +15,14 @@ use crate::{World, any_id, start};
 
 fn generated(user: &TestUser, execution_id: Uuid, minute: i64, stages: &[&str]) -> Envelope {
     let stages = stages.iter().map(|stage| (*stage).to_owned()).collect();
-    let event = RoadmapDraftGenerated {
-        execution_id,
-        stages,
-        timeline_weeks: 8,
-    };
-    testing::envelope(
-        user.tenant_id,
-        Some(user.id),
-        testing::start() + TimeDelta::minutes(minute),
-        &event,
-    )
+    let event = RoadmapDraftGenerated { execution_id, stages, timeline_weeks: 8 };
+    testing::envelope(user.tenant_id, Some(user.id), testing::start() + TimeDelta::minutes(minute), &event)
 }
 
 fn analyzed(user: &TestUser, minute: i64, skills: &[&str]) -> Envelope {
     let skills: Vec<_> = skills.iter().map(|skill| (*skill).to_owned()).collect();
-    let event = SkillGapAnalyzed {
-        execution_id: any_id(),
-        missing_skills: skills.clone(),
-        priority_order: skills,
-    };
-    testing::envelope(
-        user.tenant_id,
-        Some(user.id),
-        testing::start() + TimeDelta::minutes(minute),
-        &event,
-    )
+    let event = SkillGapAnalyzed { execution_id: any_id(), missing_skills: skills.clone(), priority_order: skills };
+    testing::envelope(user.tenant_id, Some(user.id), testing::start() + TimeDelta::minutes(minute), &event)
 }
 
 async fn deliver(world: &World, events: &[Envelope]) {
@@ -72,29 +54,14 @@ async fn a_generated_roadmap_becomes_a_draft_of_its_user() {
     // The same execution told twice, as after a restore of the producer.
     deliver(&world, &[generated(&ada, execution_id, 5, &["Foundation", "Projects"])]).await;
 
-    let listed = world
-        .service
-        .get(&ada.token, &format!("/roadmaps/drafts/{}", ada.id))
-        .await
-        .expect(200)
-        .json;
-    let [draft] = listed.as_array().unwrap().as_slice() else {
-        panic!("one draft expected: {listed}")
-    };
-    assert_eq!(
-        (&draft["status"], &draft["timeline_weeks"]),
-        (&json!("DRAFT"), &json!(8))
-    );
+    let listed = world.service.get(&ada.token, &format!("/roadmaps/drafts/{}", ada.id)).await.expect(200).json;
+    let [draft] = listed.as_array().unwrap().as_slice() else { panic!("one draft expected: {listed}") };
+    assert_eq!((&draft["status"], &draft["timeline_weeks"]), (&json!("DRAFT"), &json!(8)));
     assert_eq!(draft["created_at"], "2026-01-06T12:05:00.000000Z");
     let nodes: Value = serde_json::from_str(draft["roadmap_nodes_json"].as_str().unwrap()).unwrap();
     let labels: Vec<_> = nodes.as_array().unwrap().iter().map(|node| &node["label"]).collect();
     assert_eq!(labels, ["Foundation", "Projects"]);
-    let theirs = world
-        .service
-        .get(&eve.token, &format!("/roadmaps/drafts/{}", eve.id))
-        .await
-        .expect(200)
-        .json;
+    let theirs = world.service.get(&eve.token, &format!("/roadmaps/drafts/{}", eve.id)).await.expect(200).json;
     assert_eq!(theirs, json!([]));
 
     // And from it a roadmap with dates.
@@ -107,14 +74,7 @@ async fn a_generated_roadmap_becomes_a_draft_of_its_user() {
 async fn a_new_roadmap_takes_its_skills_from_the_newest_analysis() {
     let ada = TestUser::student();
     let world = start(&[&ada]).await;
-    deliver(
-        &world,
-        &[
-            analyzed(&ada, 9, &["sql", "rust", "sql"]),
-            analyzed(&ada, 3, &["cobol"]),
-        ],
-    )
-    .await;
+    deliver(&world, &[analyzed(&ada, 9, &["sql", "rust", "sql"]), analyzed(&ada, 3, &["cobol"])]).await;
     deliver(&world, &[analyzed(&ada, 1, &["fortran"])]).await;
     let id = world.roadmap(&ada).await;
     assert_eq!(
@@ -145,10 +105,7 @@ async fn tables_are_a_function_of_the_set_of_events() {
     let cases = (twice, 1_usize..5);
     let mut runner = TestRunner::deterministic();
     for _ in 0..25 {
-        sqlx::query("truncate roadmap_drafts, skill_gaps, inbox")
-            .execute(&world.db.admin)
-            .await
-            .unwrap();
+        sqlx::query("truncate roadmap_drafts, skill_gaps, inbox").execute(&world.db.admin).await.unwrap();
         let (order, batch) = cases.new_tree(&mut runner).unwrap().current();
         for events in order.chunks(batch) {
             deliver(&world, events).await;

@@ -33,11 +33,8 @@ struct World {
 async fn start(users: &[&TestUser]) -> World {
     let (db, clock, ai) = (TestDb::new(&MIGRATIONS).await, testing::clock(), AiCore::default());
     let flows = TestService::new(&clock, ai.clone().routes(), |_| axum::Router::new());
-    let app = App {
-        db: db.clone(),
-        directory: testing::directory(users),
-        ai: AiCoreServiceClient::new(flows.transport),
-    };
+    let app =
+        App { db: db.clone(), directory: testing::directory(users), ai: AiCoreServiceClient::new(flows.transport) };
     let service = TestService::new(&clock, app.routes(), careeros_rest::roadmaps::service_routes);
     World { service, db, clock, ai }
 }
@@ -52,31 +49,22 @@ impl World {
     }
 
     async fn show(&self, user: &TestUser, roadmap_id: &str) -> Value {
-        self.service
-            .get(&user.token, &format!("/roadmaps/{roadmap_id}"))
-            .await
-            .expect(200)
-            .json
+        self.service.get(&user.token, &format!("/roadmaps/{roadmap_id}")).await.expect(200).json
     }
 
     /// The events in the outbox with what they changed.
     async fn events(&self) -> Vec<String> {
         let outbox = self.db.outbox().await;
-        let told = outbox
-            .iter()
-            .map(|(_, _, event)| match event.payload["change"].as_str() {
-                Some(change) => format!("{} {change}", event.event_type),
-                None => event.event_type.clone(),
-            });
+        let told = outbox.iter().map(|(_, _, event)| match event.payload["change"].as_str() {
+            Some(change) => format!("{} {change}", event.event_type),
+            None => event.event_type.clone(),
+        });
         told.collect()
     }
 
     async fn count(&self, table: &str) -> i64 {
         let count = format!("select count(*) from {table}");
-        sqlx::query_scalar(sqlx::AssertSqlSafe(count))
-            .fetch_one(&self.db.admin)
-            .await
-            .unwrap()
+        sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&self.db.admin).await.unwrap()
     }
 }
 
@@ -88,22 +76,11 @@ fn any_id() -> Uuid {
 /// The dates of a roadmap's stages, first and last day.
 fn dates(roadmap: &Value) -> Vec<(&str, &str)> {
     let stages = roadmap["stages"].as_array().unwrap();
-    stages
-        .iter()
-        .map(|stage| {
-            (
-                stage["start_date"].as_str().unwrap(),
-                stage["end_date"].as_str().unwrap(),
-            )
-        })
-        .collect()
+    stages.iter().map(|stage| (stage["start_date"].as_str().unwrap(), stage["end_date"].as_str().unwrap())).collect()
 }
 
 /// The ids of the milestones of a stage.
 fn milestones(roadmap: &Value, stage: usize) -> Vec<String> {
     let milestones = roadmap["stages"][stage]["milestones"].as_array().unwrap();
-    milestones
-        .iter()
-        .map(|milestone| milestone["milestone_id"].as_str().unwrap().to_owned())
-        .collect()
+    milestones.iter().map(|milestone| milestone["milestone_id"].as_str().unwrap().to_owned()).collect()
 }

@@ -7,18 +7,12 @@ const PATH: &str = "/roadmaps/milestones/complete";
 
 async fn complete(world: &World, user: &TestUser, milestone: &str) {
     let body = json!({"milestoneId": milestone, "userId": user.id, "tenantId": user.tenant_id});
-    assert_eq!(
-        world.service.patch(&user.token, PATH, body).await.expect(200).json,
-        json!({"ok": true})
-    );
+    assert_eq!(world.service.patch(&user.token, PATH, body).await.expect(200).json, json!({"ok": true}));
 }
 
 fn statuses(roadmap: &Value) -> (&str, Vec<&str>) {
     let stages = roadmap["stages"].as_array().unwrap();
-    (
-        roadmap["status"].as_str().unwrap(),
-        stages.iter().map(|stage| stage["status"].as_str().unwrap()).collect(),
-    )
+    (roadmap["status"].as_str().unwrap(), stages.iter().map(|stage| stage["status"].as_str().unwrap()).collect())
 }
 
 #[tokio::test]
@@ -33,28 +27,15 @@ async fn milestones_move_their_stage_and_the_last_one_the_roadmap() {
     assert_eq!((first.len(), second.len()), (2, 2), "{roadmap}");
 
     complete(&world, &ada, &first[0]).await;
-    assert_eq!(
-        statuses(&world.show(&ada, id).await),
-        ("ACTIVE", vec!["IN_PROGRESS", "PENDING"])
-    );
+    assert_eq!(statuses(&world.show(&ada, id).await), ("ACTIVE", vec!["IN_PROGRESS", "PENDING"]));
     complete(&world, &ada, &first[1]).await;
-    assert_eq!(
-        statuses(&world.show(&ada, id).await),
-        ("ACTIVE", vec!["COMPLETED", "PENDING"])
-    );
+    assert_eq!(statuses(&world.show(&ada, id).await), ("ACTIVE", vec!["COMPLETED", "PENDING"]));
     complete(&world, &ada, &second[1]).await;
     complete(&world, &ada, &second[0]).await;
     let done = world.show(&ada, id).await;
     assert_eq!(statuses(&done), ("COMPLETED", vec!["COMPLETED", "COMPLETED"]));
-    assert_eq!(
-        done["stages"][1]["milestones"][0]["completed_at"],
-        "2026-01-06T12:00:00.000000Z"
-    );
-    let active = world
-        .service
-        .get(&ada.token, &format!("/roadmaps/active/{}", ada.id))
-        .await
-        .expect(200);
+    assert_eq!(done["stages"][1]["milestones"][0]["completed_at"], "2026-01-06T12:00:00.000000Z");
+    let active = world.service.get(&ada.token, &format!("/roadmaps/active/{}", ada.id)).await.expect(200);
     assert_eq!(active.json["status"], "NOT_FOUND");
 
     assert_eq!(
@@ -72,10 +53,7 @@ async fn milestones_move_their_stage_and_the_last_one_the_roadmap() {
         ]
     );
     let outbox = world.db.outbox().await;
-    assert!(
-        outbox.iter().all(|(_, key, _)| key == id),
-        "all are the roadmap's events"
-    );
+    assert!(outbox.iter().all(|(_, key, _)| key == id), "all are the roadmap's events");
     let (topic, _, event) = &outbox[1];
     assert_eq!(topic, "careeros.roadmap.milestone-completed.v1");
     assert_eq!(event.payload["milestone_id"], json!(first[0]));
@@ -94,10 +72,7 @@ async fn completing_again_changes_nothing() {
     world.clock.advance(chrono::TimeDelta::minutes(5));
     complete(&world, &ada, &milestone).await;
     assert_eq!(world.show(&ada, &id).await, before);
-    assert_eq!(
-        world.events().await,
-        ["RoadmapCreated", "MilestoneCompleted", "RoadmapUpdated stage_completed"]
-    );
+    assert_eq!(world.events().await, ["RoadmapCreated", "MilestoneCompleted", "RoadmapUpdated stage_completed"]);
 }
 
 #[tokio::test]
@@ -122,34 +97,19 @@ async fn only_the_owners_milestones_are_found() {
     let id = world.roadmap(&ada).await;
     let milestone = milestones(&world.show(&ada, &id).await, 0).remove(0);
     for nosy in [&eve, &stranger] {
-        world
-            .service
-            .patch(&nosy.token, PATH, json!({"milestoneId": milestone}))
-            .await
-            .expect(404);
+        world.service.patch(&nosy.token, PATH, json!({"milestoneId": milestone})).await.expect(404);
         let body = json!({"milestoneId": milestone, "userId": ada.id});
         world.service.patch(&nosy.token, PATH, body).await.expect(403);
     }
-    world
-        .service
-        .patch(&ada.token, PATH, json!({"milestoneId": any_id()}))
-        .await
-        .expect(404);
-    world
-        .service
-        .patch("", PATH, json!({"milestoneId": milestone}))
-        .await
-        .expect(401);
+    world.service.patch(&ada.token, PATH, json!({"milestoneId": any_id()})).await.expect(404);
+    world.service.patch("", PATH, json!({"milestoneId": milestone})).await.expect(401);
     for (body, field) in [
         (json!({}), "milestoneId"),
         (json!({"milestoneId": "42"}), "milestoneId"),
         (json!({"milestoneId": milestone, "tenantId": "x"}), "tenantId"),
         (json!({"milestoneId": milestone, "done": true}), "done"),
     ] {
-        assert_eq!(
-            world.service.patch(&ada.token, PATH, body).await.expect(400).fields(),
-            [field]
-        );
+        assert_eq!(world.service.patch(&ada.token, PATH, body).await.expect(400).fields(), [field]);
     }
     assert_eq!(world.events().await, ["RoadmapCreated"]);
     let body = json!({"milestoneId": milestone, "userId": ada.id});

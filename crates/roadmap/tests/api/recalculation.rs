@@ -11,11 +11,7 @@ fn later(world: &World, user: &TestUser, days: i64) -> TestUser {
 }
 
 async fn recalculate(world: &World, user: &TestUser, id: &str) {
-    let done = world
-        .service
-        .patch(&user.token, &format!("/roadmaps/{id}/recalculate"), json!({}))
-        .await
-        .expect(200);
+    let done = world.service.patch(&user.token, &format!("/roadmaps/{id}/recalculate"), json!({})).await.expect(200);
     assert_eq!(done.json, json!({"ok": true}));
 }
 
@@ -42,10 +38,7 @@ async fn what_is_left_is_planned_anew_and_what_is_finished_stays() {
     let ada = later(&world, &ada, 20);
     recalculate(&world, &ada, &id).await;
     let moved = world.show(&ada, &id).await;
-    assert_eq!(
-        dates(&moved),
-        [("2026-01-06", "2026-01-29"), ("2026-01-30", "2026-02-02")]
-    );
+    assert_eq!(dates(&moved), [("2026-01-06", "2026-01-29"), ("2026-01-30", "2026-02-02")]);
     assert_eq!(moved["stages"][0]["milestones"][0]["due_date"], "2026-01-29");
     assert_eq!(moved["stages"][1]["milestones"][0]["due_date"], "2026-02-02");
     assert_eq!(moved["updated_at"], "2026-01-26T12:00:00.000000Z");
@@ -59,19 +52,12 @@ async fn what_is_left_is_planned_anew_and_what_is_finished_stays() {
     // With the first stage finished, and the end of the timeline passed, only the second one moves, by as little as it can.
     for milestone in milestones(&before, 0) {
         let body = json!({"milestoneId": milestone});
-        world
-            .service
-            .patch(&ada.token, "/roadmaps/milestones/complete", body)
-            .await
-            .expect(200);
+        world.service.patch(&ada.token, "/roadmaps/milestones/complete", body).await.expect(200);
     }
     let ada = later(&world, &ada, 30);
     recalculate(&world, &ada, &id).await;
     let late = world.show(&ada, &id).await;
-    assert_eq!(
-        dates(&late),
-        [("2026-01-06", "2026-01-29"), ("2026-01-30", "2026-02-25")]
-    );
+    assert_eq!(dates(&late), [("2026-01-06", "2026-01-29"), ("2026-01-30", "2026-02-25")]);
     assert_eq!(late["stages"][0], {
         let mut finished = moved["stages"][0].clone();
         finished["status"] = json!("COMPLETED");
@@ -81,10 +67,7 @@ async fn what_is_left_is_planned_anew_and_what_is_finished_stays() {
     });
     let (_, key, event) = world.db.outbox().await.pop().unwrap();
     assert_eq!(key, id);
-    assert_eq!(
-        event.payload,
-        json!({"roadmap_id": id, "user_id": ada.id, "version": 1, "change": "recalculated"})
-    );
+    assert_eq!(event.payload, json!({"roadmap_id": id, "user_id": ada.id, "version": 1, "change": "recalculated"}));
 }
 
 #[tokio::test]
@@ -120,20 +103,13 @@ async fn it_takes_no_body_and_the_owner() {
         let request = axum::http::Request::patch(&path).header("authorization", format!("Bearer {token}"));
         request.body(axum::body::Body::empty()).unwrap()
     };
-    assert_eq!(
-        world.service.send(bare(&ada.token)).await.expect(200).json,
-        json!({"ok": true})
-    );
+    assert_eq!(world.service.send(bare(&ada.token)).await.expect(200).json, json!({"ok": true}));
     for nosy in [&eve, &stranger] {
         world.service.send(bare(&nosy.token)).await.expect(404);
     }
     world.service.patch("", &path, json!({})).await.expect(401);
     let unknown = format!("/roadmaps/{}/recalculate", any_id());
     world.service.patch(&ada.token, &unknown, json!({})).await.expect(404);
-    let answer = world
-        .service
-        .patch(&ada.token, "/roadmaps/42/recalculate", json!({}))
-        .await
-        .expect(400);
+    let answer = world.service.patch(&ada.token, "/roadmaps/42/recalculate", json!({})).await.expect(400);
     assert_eq!(answer.fields(), ["roadmapId"]);
 }

@@ -1,12 +1,26 @@
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     body::Body,
     http::Request,
     routing::{get, post},
 };
-use careeros_shared::{extract, testing, testing::TestService};
+use careeros_shared::{
+    error::Error,
+    extract,
+    health::Readiness,
+    http::{self, Edge},
+    testing,
+    testing::TestService,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 #[derive(Deserialize)]
@@ -63,4 +77,32 @@ async fn a_panic_is_a_problem_without_its_text() {
     let answer = service().get("", "/panic").await.expect(500);
     assert!(!answer.text.contains("secret"), "{}", answer.text);
     assert_eq!(answer.json["code"], "internal");
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
+    let edge = Edge {
+        service: "test-service",
+        clock: testing::clock(),
+        verifier: testing::verifier(),
+        trusted_proxies: Vec::new(),
+        timeout: Duration::from_secs(30),
+    };
+    let routes = Router::new().route("/closed", post(async || Error::unauthenticated("a token is needed")));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let router = http::router(routes, edge, Readiness::default());
+    let _server = tokio::spawn(http::serve(listener, router, CancellationToken::new()));
+    for _ in 0..2 {
+        // Python's and Java's clients send head and body apart.
+        client.write_all(b"POST /closed HTTP/1.1\r\nhost: test\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        client.write_all(b"{}").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let length = client.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..length]);
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    }
 }

@@ -5,6 +5,7 @@
 mod consumer;
 mod database;
 mod edge;
+mod identity;
 mod relay;
 
 use std::time::Duration;
