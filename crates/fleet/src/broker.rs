@@ -53,15 +53,9 @@ impl Broker {
         let (ready, started) = oneshot::channel();
         let thread = {
             let shutdown = shutdown.clone();
-            thread::Builder::new()
-                .name("broker".into())
-                .spawn(move || run(listener, storage, shutdown, ready))?
+            thread::Builder::new().name("broker".into()).spawn(move || run(listener, storage, shutdown, ready))?
         };
-        let broker = Self {
-            address,
-            shutdown,
-            thread: Some(thread),
-        };
+        let broker = Self { address, shutdown, thread: Some(thread) };
         match started.await {
             Ok(()) => Ok(broker),
             Err(_ended_before) => {
@@ -112,10 +106,7 @@ fn run(listener: TcpListener, storage: Storage, shutdown: CancellationToken, rea
 fn storage(data: &Path) -> Result<Storage> {
     let directory = data.join("broker");
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    Ok(Storage {
-        database: database_url(&directory.join("broker.db"))?,
-        records: directory.join("records"),
-    })
+    Ok(Storage { database: database_url(&directory.join("broker.db"))?, records: directory.join("records") })
 }
 
 /// Tansu takes the path of a `sqlite:` URL as it is written, relative to the working directory
@@ -126,10 +117,7 @@ fn database_url(file: &Path) -> Result<Url> {
     let path = path.to_str().context("the data directory's path is not UTF-8")?;
     let url = Url::parse(&format!("sqlite:///{path}"))?;
     if url.path().strip_prefix('/') != Some(path) {
-        bail!(
-            "the broker cannot use {}: choose a directory of plain letters and digits with --data",
-            file.display()
-        );
+        bail!("the broker cannot use {}: choose a directory of plain letters and digits with --data", file.display());
     }
     Ok(url)
 }
@@ -140,18 +128,12 @@ mod tests {
 
     #[test]
     fn database_outside_the_working_directory_has_an_absolute_path() {
-        assert_eq!(
-            database_url(Path::new("/elsewhere/broker.db")).unwrap().path(),
-            "//elsewhere/broker.db"
-        );
+        assert_eq!(database_url(Path::new("/elsewhere/broker.db")).unwrap().path(), "//elsewhere/broker.db");
     }
 
     #[test]
     fn file_whose_name_a_url_would_change_is_refused() {
         let error = database_url(Path::new("/my data/broker.db")).unwrap_err().to_string();
-        assert!(
-            error.contains("/my data/broker.db") && error.contains("--data"),
-            "{error}"
-        );
+        assert!(error.contains("/my data/broker.db") && error.contains("--data"), "{error}");
     }
 }

@@ -37,11 +37,7 @@ impl DataDir {
             .with_context(|| format!("{} belongs to another user", path.display()))?;
         let lock = lock(&path)?;
         let secrets = Secrets::open(&path.join("secret"))?;
-        Ok(Self {
-            path,
-            secrets,
-            _lock: lock,
-        })
+        Ok(Self { path, secrets, _lock: lock })
     }
 
     /// The directory's absolute path, free of symbolic links.
@@ -57,10 +53,7 @@ impl DataDir {
 
 fn lock(data: &Path) -> Result<File> {
     let path = data.join("launcher.lock");
-    let mut file = private_file(
-        OpenOptions::new().create(true).truncate(false).read(true).write(true),
-        &path,
-    )?;
+    let mut file = private_file(OpenOptions::new().create(true).truncate(false).read(true).write(true), &path)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0)?;
@@ -80,10 +73,7 @@ fn lock(data: &Path) -> Result<File> {
 }
 
 fn private_file(options: &mut OpenOptions, path: &Path) -> Result<File> {
-    options
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("cannot open {}", path.display()))
+    options.mode(0o600).open(path).with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// The passwords of one data directory, derived from one random key that is kept in it.
@@ -112,9 +102,7 @@ impl Secrets {
         let Ok(key) = text.as_bytes().try_into() else {
             bail!("{} is damaged: remove its directory to start afresh", path.display());
         };
-        Ok(Self {
-            key: SecretBox::new(Box::new(key)),
-        })
+        Ok(Self { key: SecretBox::new(Box::new(key)) })
     }
 
     /// The password for `purpose`: 64 hexadecimal digits, the same at every call

@@ -9,16 +9,8 @@ use crate::data::Secrets;
 use crate::postgres::Postgres;
 
 /// The services' databases, as the contract names them.
-pub const NAMES: [&str; 8] = [
-    "auth",
-    "user_profile",
-    "ai_core",
-    "roadmap",
-    "lms",
-    "edu_tracker",
-    "billing",
-    "analytics",
-];
+pub const NAMES: [&str; 8] =
+    ["auth", "user_profile", "ai_core", "roadmap", "lms", "edu_tracker", "billing", "analytics"];
 
 /// The role that owns the databases and applies migrations.
 const MIGRATOR: &str = "careeros_migrator";
@@ -66,10 +58,7 @@ pub async fn provision(server: &Postgres, secrets: &Secrets) -> Result<Vec<Datab
 
 async fn connect(url: &SecretString) -> Result<PgConnection> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
-    options
-        .connect()
-        .await
-        .context("cannot connect to the local PostgreSQL")
+    options.connect().await.context("cannot connect to the local PostgreSQL")
 }
 
 /// Runs statements made of names and passwords of this file, none of which needs quoting.
@@ -88,9 +77,7 @@ async fn set_role(connection: &mut PgConnection, role: &str, password: &SecretSt
     let sql = format!(
         "{verb} role {role} login nosuperuser nocreatedb nocreaterole nobypassrls noreplication password '{password}'"
     );
-    execute(connection, &sql)
-        .await
-        .with_context(|| format!("cannot set the role {role}"))
+    execute(connection, &sql).await.with_context(|| format!("cannot set the role {role}"))
 }
 
 async fn create(connection: &mut PgConnection, database: &str) -> Result<()> {
@@ -100,9 +87,7 @@ async fn create(connection: &mut PgConnection, database: &str) -> Result<()> {
         .await?;
     if !found {
         let sql = format!("create database {database} owner {MIGRATOR}");
-        execute(connection, &sql)
-            .await
-            .with_context(|| format!("cannot create the database {database}"))?;
+        execute(connection, &sql).await.with_context(|| format!("cannot create the database {database}"))?;
     }
     Ok(())
 }
@@ -113,9 +98,7 @@ async fn restrict(connection: &mut PgConnection, database: &str, role: &str) -> 
         "revoke all on database {database} from public;
          grant connect on database {database} to {role}"
     );
-    execute(connection, &sql)
-        .await
-        .with_context(|| format!("cannot restrict the database {database}"))
+    execute(connection, &sql).await.with_context(|| format!("cannot restrict the database {database}"))
 }
 
 /// Rights inside the database: on the tables that are there and on those that migrations will add.
@@ -131,7 +114,5 @@ async fn grant(connection: &mut PgConnection, role: &str) -> Result<()> {
          alter default privileges for role {MIGRATOR} in schema public
              grant usage, select on sequences to {role}"
     );
-    execute(connection, &sql)
-        .await
-        .with_context(|| format!("cannot grant rights to {role}"))
+    execute(connection, &sql).await.with_context(|| format!("cannot grant rights to {role}"))
 }

@@ -33,26 +33,17 @@ pub async fn run(command: &[OsString], data: Option<&Path>) -> Result<u8> {
     let Some(directory) = data else {
         // PostgreSQL's user must be able to pass through it.
         let permissions = Permissions::from_mode(0o711);
-        let temporary = tempfile::Builder::new()
-            .prefix("careeros-")
-            .permissions(permissions)
-            .tempdir()?;
+        let temporary = tempfile::Builder::new().prefix("careeros-").permissions(permissions).tempdir()?;
         return run_in(temporary.path(), command).await;
     };
     run_in(directory, command).await
 }
 
 async fn run_in(directory: &Path, command: &[OsString]) -> Result<u8> {
-    let Some((program, arguments)) = command.split_first() else {
-        bail!("deps needs a command: deps -- <command>")
-    };
+    let Some((program, arguments)) = command.split_first() else { bail!("deps needs a command: deps -- <command>") };
     let mut signals = Signals::catch()?;
     let data = DataDir::open(directory)?;
-    let options = postgres::Options {
-        port: Port::Any,
-        durable: false,
-        max_connections: MAX_CONNECTIONS,
-    };
+    let options = postgres::Options { port: Port::Any, durable: false, max_connections: MAX_CONNECTIONS };
     let (postgres, broker) = tokio::select! {
         started = async { tokio::try_join!(Postgres::start(&data, options), Broker::start(&data, Port::Any)) } => started?,
         request = signals.next() => return Ok(128 + request.number()),
@@ -94,9 +85,7 @@ fn pass_on(child: &Child, request: Request) -> Result<()> {
 }
 
 fn exit_code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 

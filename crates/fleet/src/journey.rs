@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use careeros_shared::{clock::Clock, id};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use uuid::Uuid;
 
 /// How long an event may take to show in a projection.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -57,14 +57,8 @@ impl Client {
     /// # Errors
     /// Where no HTTP client can be made.
     pub fn new(gateway: &str, webhook_secret: SecretString, say: fn(&str)) -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "the one client of the journey")]
         let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build()?;
-        Ok(Self {
-            gateway: gateway.to_owned(),
-            http,
-            webhook_secret,
-            say,
-        })
+        Ok(Self { gateway: gateway.to_owned(), http, webhook_secret, say })
     }
 
     /// Walks from registration to a spent quota.
@@ -82,12 +76,7 @@ impl Client {
         self.pay(&learner).await?;
         self.measure(&learner).await?;
         self.spend_quota().await?;
-        Ok(Traces {
-            learner,
-            instructor,
-            roadmap_id,
-            course_id,
-        })
+        Ok(Traces { learner, instructor, roadmap_id, course_id })
     }
 
     /// Registers somebody and logs in.
@@ -96,7 +85,7 @@ impl Client {
     /// The first answer that is not the expected one.
     pub async fn register(&self, role: &str) -> Result<Person> {
         self.title(&format!("Register and log in: {role}"));
-        let email = format!("{role}-{}@example.com", Uuid::now_v7().simple());
+        let email = format!("{role}-{}@example.com", id::new(Clock::system().now()).simple());
         let body = json!({"email": email, "password": PASSWORD});
         self.post("", "/auth/register", &body, 201).await?;
         self.log_in(&email).await
@@ -122,22 +111,15 @@ impl Client {
         let path = format!("/profiles/{}", person.id);
         let profile =
             json!({"fullName": "Ada Lovelace", "title": "Analyst", "location": "London", "timezone": "Europe/London"});
-        self.send(Method::PUT, &person.token, &path, Some(&profile), 200)
-            .await?;
+        self.send(Method::PUT, &person.token, &path, Some(&profile), 200).await?;
         for (key, proficiency) in [("rust", 45), ("sql", 70)] {
             let skill = json!({"skillKey": key, "skillName": key, "proficiency": proficiency});
             self.post(&person.token, &format!("{path}/skills"), &skill, 200).await?;
         }
         let stored = self.get(&person.token, &path).await?;
-        ensure!(
-            stored["full_name"] == "Ada Lovelace",
-            "the profile is not the one that was sent: {stored}"
-        );
+        ensure!(stored["full_name"] == "Ada Lovelace", "the profile is not the one that was sent: {stored}");
         let skills = self.get(&person.token, &format!("{path}/skills")).await?;
-        ensure!(
-            skills["skills"].as_array().is_some_and(|s| s.len() == 2),
-            "not two skills: {skills}"
-        );
+        ensure!(skills["skills"].as_array().is_some_and(|s| s.len() == 2), "not two skills: {skills}");
         Ok(())
     }
 
@@ -146,18 +128,10 @@ impl Client {
         self.title("Analyse the skill gap");
         let input = json!({"targetRole": "Backend Engineer", "currentSkills": ["Rust", "SQL"], "weeklyHours": 8});
         let gap = self.flow(person, "skill_gap_analysis", &input).await?;
-        ensure!(
-            gap["missing_skills"].as_array().is_some_and(|s| !s.is_empty()),
-            "no missing skills: {gap}"
-        );
+        ensure!(gap["missing_skills"].as_array().is_some_and(|s| !s.is_empty()), "no missing skills: {gap}");
         self.title("Generate a roadmap and make it the active one");
         let draft = self.flow(person, "roadmap_generator", &input).await?;
-        let stages: Vec<_> = draft["stages"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(stage_title)
-            .collect();
+        let stages: Vec<_> = draft["stages"].as_array().into_iter().flatten().filter_map(stage_title).collect();
         ensure!(!stages.is_empty(), "a roadmap without stages: {draft}");
         let body = json!({
             "userId": person.id, "tenantId": person.tenant_id, "goalKey": "backend-engineer",
@@ -165,29 +139,14 @@ impl Client {
         });
         let roadmap = self.post(&person.token, "/roadmaps", &body, 201).await?;
         let id = text(&roadmap, "/roadmap_id")?;
-        let active = self
-            .get(&person.token, &format!("/roadmaps/active/{}", person.id))
-            .await?;
-        ensure!(
-            active["roadmap_id"] == id && active["status"] == "ACTIVE",
-            "not the active roadmap: {active}"
-        );
+        let active = self.get(&person.token, &format!("/roadmaps/active/{}", person.id)).await?;
+        ensure!(active["roadmap_id"] == id && active["status"] == "ACTIVE", "not the active roadmap: {active}");
         self.title("Complete the first milestone");
         let whole = self.get(&person.token, &format!("/roadmaps/{id}")).await?;
         let milestone = text(&whole, "/stages/0/milestones/0/milestone_id")?;
-        ensure!(
-            whole.pointer("/stages/0/start_date").is_some_and(Value::is_string),
-            "a stage without dates: {whole}"
-        );
+        ensure!(whole.pointer("/stages/0/start_date").is_some_and(Value::is_string), "a stage without dates: {whole}");
         let body = json!({"milestoneId": milestone, "tenantId": person.tenant_id, "userId": person.id});
-        self.send(
-            Method::PATCH,
-            &person.token,
-            "/roadmaps/milestones/complete",
-            Some(&body),
-            200,
-        )
-        .await?;
+        self.send(Method::PATCH, &person.token, "/roadmaps/milestones/complete", Some(&body), 200).await?;
         Ok(id)
     }
 
@@ -198,30 +157,15 @@ impl Client {
     pub async fn teach(&self, person: &Person) -> Result<(String, String)> {
         self.title("An instructor creates, fills and publishes a course");
         let body = json!({"instructorId": person.id, "title": "Rust services", "description": "From nothing to a service.", "priceUsd": 0});
-        let course = text(
-            &self.post(&person.token, "/lms/courses", &body, 201).await?,
-            "/course_id",
-        )?;
+        let course = text(&self.post(&person.token, "/lms/courses", &body, 201).await?, "/course_id")?;
         let module = self
-            .post(
-                &person.token,
-                &format!("/lms/courses/{course}/modules"),
-                &json!({"title": "Basics"}),
-                201,
-            )
+            .post(&person.token, &format!("/lms/courses/{course}/modules"), &json!({"title": "Basics"}), 201)
             .await?;
         let path = format!("/lms/modules/{}/lessons", text(&module, "/module_id")?);
         let lesson =
             json!({"title": "Ownership", "contentType": "VIDEO", "durationMinutes": 30, "skillKeys": ["rust"]});
         let lesson = text(&self.post(&person.token, &path, &lesson, 201).await?, "/lesson_id")?;
-        self.send(
-            Method::PATCH,
-            &person.token,
-            &format!("/lms/courses/{course}/publish"),
-            None,
-            200,
-        )
-        .await?;
+        self.send(Method::PATCH, &person.token, &format!("/lms/courses/{course}/publish"), None, 200).await?;
         Ok((course, lesson))
     }
 
@@ -253,13 +197,11 @@ impl Client {
     async fn pay(&self, person: &Person) -> Result<()> {
         self.title("A signed webhook activates a paid plan");
         let body = json!({
-            "eventType": "subscription.activated", "eventId": format!("evt_{}", Uuid::now_v7().simple()),
+            "eventType": "subscription.activated", "eventId": format!("evt_{}", id::new(Clock::system().now()).simple()),
             "payload": {"user_id": person.id, "tenant_id": person.tenant_id, "plan_code": "PREMIUM"}
         });
         self.webhook(&body, 200).await?;
-        let subscription = self
-            .get(&person.token, &format!("/billing/subscription/{}", person.id))
-            .await?;
+        let subscription = self.get(&person.token, &format!("/billing/subscription/{}", person.id)).await?;
         ensure!(
             subscription["plan_code"] == "PREMIUM" && subscription["status"] == "ACTIVE",
             "the plan is not active: {subscription}"
@@ -274,10 +216,7 @@ impl Client {
         })
         .await?;
         let usage = self.get(&person.token, &format!("/ai/usage/{}", person.id)).await?;
-        ensure!(
-            usage["requests_count"].as_u64().is_some_and(|count| count >= 2),
-            "AI usage is missing: {usage}"
-        );
+        ensure!(usage["requests_count"].as_u64().is_some_and(|count| count >= 2), "AI usage is missing: {usage}");
         Ok(())
     }
 
@@ -289,16 +228,11 @@ impl Client {
             "userId": person.id, "tenantId": person.tenant_id, "flowName": "productivity_advisor", "input": {"weeklyMinutes": 90}
         });
         for run in 0..RUNS {
-            let (status, answer) = self
-                .call(Method::POST, &person.token, "/ai/flows/execute", Some(&body))
-                .await?;
+            let (status, answer) = self.call(Method::POST, &person.token, "/ai/flows/execute", Some(&body)).await?;
             match status {
                 StatusCode::OK => {}
                 StatusCode::FORBIDDEN if answer["blocked"] == true => {
-                    (self.say)(&format!(
-                        "  after {run} runs: {}",
-                        answer["reason"].as_str().unwrap_or_default()
-                    ));
+                    (self.say)(&format!("  after {run} runs: {}", answer["reason"].as_str().unwrap_or_default()));
                     return Ok(());
                 }
                 _ => bail!("{status} {answer}"),
@@ -310,10 +244,7 @@ impl Client {
     async fn flow(&self, person: &Person, name: &str, input: &Value) -> Result<Value> {
         let body = json!({"userId": person.id, "tenantId": person.tenant_id, "flowName": name, "input": input});
         let answer = self.post(&person.token, "/ai/flows/execute", &body, 200).await?;
-        ensure!(
-            answer["status"] == "SUCCESS" || answer["status"] == "PARTIAL",
-            "the flow failed: {answer}"
-        );
+        ensure!(answer["status"] == "SUCCESS" || answer["status"] == "PARTIAL", "the flow failed: {answer}");
         Ok(serde_json::from_str(&text(&answer, "/output_json")?)?)
     }
 
@@ -323,24 +254,17 @@ impl Client {
     /// Where the status is not `expected`.
     pub async fn webhook(&self, body: &Value, expected: u16) -> Result<Value> {
         let raw = body.to_string();
-        let time = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)?
-            .as_secs();
+        let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
         let mut mac = Hmac::<Sha256>::new_from_slice(self.webhook_secret.expose_secret().as_bytes())?;
         mac.update(format!("{time}.{raw}").as_bytes());
         let signature = format!("t={time},v1={}", hex::encode(mac.finalize().into_bytes()));
         let request = self.http.post(format!("{}/v1/billing/webhooks", self.gateway));
-        let request = request
-            .header("careeros-signature", signature)
-            .header("content-type", "application/json");
+        let request = request.header("careeros-signature", signature).header("content-type", "application/json");
         let response = request.body(raw).send().await?;
         let status = response.status();
         let answer: Value = response.json().await?;
         (self.say)(&format!("  POST /v1/billing/webhooks  {status}  {}", short(&answer)));
-        ensure!(
-            status.as_u16() == expected,
-            "the webhook was answered {status}: {answer}"
-        );
+        ensure!(status.as_u16() == expected, "the webhook was answered {status}: {answer}");
         Ok(answer)
     }
 
@@ -369,15 +293,8 @@ impl Client {
         expected: u16,
     ) -> Result<Value> {
         let (status, answer) = self.call(method.clone(), token, path, body).await?;
-        (self.say)(&format!(
-            "  {method} /v1{path}  {}  {}",
-            status.as_u16(),
-            short(&answer)
-        ));
-        ensure!(
-            status.as_u16() == expected,
-            "{method} /v1{path} was answered {status}, not {expected}: {answer}"
-        );
+        (self.say)(&format!("  {method} /v1{path}  {}  {}", status.as_u16(), short(&answer)));
+        ensure!(status.as_u16() == expected, "{method} /v1{path} was answered {status}, not {expected}: {answer}");
         Ok(answer)
     }
 
@@ -400,10 +317,7 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("{url} does not answer; is the fleet running?"))?;
+        let response = request.send().await.with_context(|| format!("{url} does not answer; is the fleet running?"))?;
         Ok((response.status(), response.json().await.unwrap_or(Value::Null)))
     }
 
@@ -419,10 +333,7 @@ impl Client {
                 (self.say)(&format!("  GET /v1{path}  200  {}", short(&answer)));
                 return Ok(());
             }
-            ensure!(
-                tokio::time::Instant::now() < deadline,
-                "GET /v1{path} still answers {status} {answer}"
-            );
+            ensure!(tokio::time::Instant::now() < deadline, "GET /v1{path} still answers {status} {answer}");
             tokio::time::sleep(POLL).await;
         }
     }
@@ -439,8 +350,7 @@ fn stage_title(stage: &Value) -> Option<String> {
 
 fn text(value: &Value, pointer: &str) -> Result<String> {
     let text = value.pointer(pointer).and_then(Value::as_str);
-    text.map(str::to_owned)
-        .with_context(|| format!("the answer has no {pointer}: {value}"))
+    text.map(str::to_owned).with_context(|| format!("the answer has no {pointer}: {value}"))
 }
 
 /// An answer on one line, without its tokens.
@@ -452,9 +362,5 @@ fn short(answer: &Value) -> String {
         }
     }
     let text = shown.to_string();
-    if text.chars().count() <= 160 {
-        text
-    } else {
-        text.chars().take(159).chain(['…']).collect()
-    }
+    if text.chars().count() <= 160 { text } else { text.chars().take(159).chain(['…']).collect() }
 }

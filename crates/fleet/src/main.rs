@@ -77,18 +77,14 @@ async fn demo(data: &Path) -> Result<()> {
     let gateway = settings.get("GATEWAY_URL").context("the settings name no gateway")?;
     let secrets = settings.get("BILLING_WEBHOOK_SECRETS").unwrap_or_default();
     let secret = secrets.split(',').next().unwrap_or_default();
-    journey::Client::new(gateway, secret.into(), |line| ui::print(line))?
-        .walk()
-        .await?;
+    journey::Client::new(gateway, secret.into(), |line| ui::print(line))?.walk().await?;
     ui::print("\nThe journey is complete.");
     Ok(())
 }
 
 async fn operator(data: &Path, email: &str) -> Result<()> {
     let settings = settings::read(data)?;
-    let url = settings
-        .get("AUTH_DATABASE_URL")
-        .context("the settings name no database")?;
+    let url = settings.get("AUTH_DATABASE_URL").context("the settings name no database")?;
     let db = Db::connect_lazy(&url.into(), 1, "careeros-fleet")?;
     operators::grant(&db, Clock::system().now(), email).await?;
     ui::print(format_args!("{email} is an OPERATOR; log in again to use it"));

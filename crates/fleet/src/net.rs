@@ -45,12 +45,7 @@ pub struct PortInUse {
 
 impl fmt::Display for PortInUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            server,
-            number,
-            variable,
-            holder,
-        } = self;
+        let Self { server, number, variable, holder } = self;
         write!(f, "port {number} for {server} is in use")?;
         if let Some(holder) = holder {
             write!(f, " by {holder}")?;
@@ -105,18 +100,8 @@ impl Port {
 
     fn in_use(self, server: &'static str) -> PortInUse {
         match self {
-            Self::Fixed { number, variable } => PortInUse {
-                server,
-                number,
-                variable,
-                holder: Holder::of_port(number),
-            },
-            Self::Any => PortInUse {
-                server,
-                number: 0,
-                variable: "nothing",
-                holder: None,
-            },
+            Self::Fixed { number, variable } => PortInUse { server, number, variable, holder: Holder::of_port(number) },
+            Self::Any => PortInUse { server, number: 0, variable: "nothing", holder: None },
         }
     }
 }
@@ -131,10 +116,7 @@ mod tests {
             server: "PostgreSQL",
             number: 54329,
             variable: "CAREEROS_POSTGRES_PORT",
-            holder: Some(Holder {
-                pid: 42,
-                name: "nginx".into(),
-            }),
+            holder: Some(Holder { pid: 42, name: "nginx".into() }),
         };
         assert_eq!(
             error.to_string(),

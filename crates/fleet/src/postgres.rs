@@ -68,12 +68,7 @@ impl Postgres {
         loop {
             let port = options.port.number(SERVER).await?;
             let child = cluster.serve(port, options)?;
-            let mut server = Self {
-                child,
-                port,
-                password: password.clone(),
-                cluster: cluster.clone(),
-            };
+            let mut server = Self { child, port, password: password.clone(), cluster: cluster.clone() };
             match server.accepts_connections().await {
                 Ok(()) => return Ok(server),
                 Err(error) if attempt == ATTEMPTS || !passes(&error) => return Err(error),
@@ -95,12 +90,8 @@ impl Postgres {
 
     /// The URL of `database` for `role`.
     pub fn url(&self, role: &str, password: &SecretString, database: &str) -> SecretString {
-        format!(
-            "postgres://{role}:{}@127.0.0.1:{}/{database}?sslmode=disable",
-            password.expose_secret(),
-            self.port
-        )
-        .into()
+        format!("postgres://{role}:{}@127.0.0.1:{}/{database}?sslmode=disable", password.expose_secret(), self.port)
+            .into()
     }
 
     /// Waits until the server ends by itself; it does not while all is well.
@@ -123,10 +114,7 @@ impl Postgres {
             Ok(Err(error)) => Err(error.into()),
             Err(_elapsed) => {
                 self.child.kill().await?;
-                bail!(
-                    "PostgreSQL did not stop within {} s and was killed",
-                    STOP_TIMEOUT.as_secs()
-                )
+                bail!("PostgreSQL did not stop within {} s and was killed", STOP_TIMEOUT.as_secs())
             }
         }
     }
@@ -166,11 +154,7 @@ impl Postgres {
     fn failure(&self, status: ExitStatus) -> anyhow::Error {
         let log = self.cluster.log();
         let said = fs::read_to_string(&log).unwrap_or_default();
-        anyhow!(
-            "PostgreSQL ended ({status}): {} (see {})",
-            complaints(&said),
-            log.display()
-        )
+        anyhow!("PostgreSQL ended ({status}): {} (see {})", complaints(&said), log.display())
     }
 }
 
@@ -193,10 +177,7 @@ async fn connect(url: &SecretString) -> sqlx::Result<PgConnection> {
 
 fn is_wrong_password(error: &sqlx::Error) -> bool {
     const INVALID_PASSWORD: &str = "28P01";
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == INVALID_PASSWORD)
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == INVALID_PASSWORD)
 }
 
 fn passes(error: &anyhow::Error) -> bool {
@@ -208,16 +189,9 @@ fn passes(error: &anyhow::Error) -> bool {
 fn complaints(log: &str) -> String {
     let complains = |line: &&str| ["FATAL:", "PANIC:", "could not"].iter().any(|sign| line.contains(sign));
     // A line reads `<time> [<pid>] <level>:  <message>`.
-    let messages = log
-        .lines()
-        .filter(complains)
-        .map(|line| line.split_once(":  ").map_or(line, |(_, said)| said));
+    let messages = log.lines().filter(complains).map(|line| line.split_once(":  ").map_or(line, |(_, said)| said));
     let said = messages.collect::<Vec<_>>().join("; ");
-    if said.is_empty() {
-        "it does not say why".to_owned()
-    } else {
-        said
-    }
+    if said.is_empty() { "it does not say why".to_owned() } else { said }
 }
 
 #[cfg(test)]

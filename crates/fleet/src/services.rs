@@ -48,10 +48,7 @@ pub struct Database {
 impl Entry {
     /// The port of REST, health and metrics.
     pub fn http_port(&self) -> Port {
-        Port::Fixed {
-            number: self.service.http_port,
-            variable: self.http_variable,
-        }
+        Port::Fixed { number: self.service.http_port, variable: self.http_variable }
     }
 }
 
@@ -67,10 +64,7 @@ macro_rules! entry {
     };
     ($crate_name:ident, $http:literal, $grpc:literal, $url:literal, $database:literal, $database_url:literal) => {
         Entry {
-            rpc: Some(Rpc {
-                port_variable: $grpc,
-                url_variable: $url,
-            }),
+            rpc: Some(Rpc { port_variable: $grpc, url_variable: $url }),
             database: Some(Database {
                 name: $database,
                 url_variable: $database_url,
@@ -84,14 +78,7 @@ macro_rules! entry {
 /// All of them, in the order of their ports.
 pub static ALL: [Entry; 9] = [
     entry!(careeros_gateway, "GATEWAY_HTTP_PORT"),
-    entry!(
-        careeros_auth,
-        "AUTH_HTTP_PORT",
-        "AUTH_GRPC_PORT",
-        "AUTH_GRPC_URL",
-        "auth",
-        "AUTH_DATABASE_URL"
-    ),
+    entry!(careeros_auth, "AUTH_HTTP_PORT", "AUTH_GRPC_PORT", "AUTH_GRPC_URL", "auth", "AUTH_DATABASE_URL"),
     entry!(
         careeros_profile,
         "USER_PROFILE_HTTP_PORT",
@@ -116,14 +103,7 @@ pub static ALL: [Entry; 9] = [
         "roadmap",
         "ROADMAP_DATABASE_URL"
     ),
-    entry!(
-        careeros_lms,
-        "LMS_HTTP_PORT",
-        "LMS_GRPC_PORT",
-        "LMS_GRPC_URL",
-        "lms",
-        "LMS_DATABASE_URL"
-    ),
+    entry!(careeros_lms, "LMS_HTTP_PORT", "LMS_GRPC_PORT", "LMS_GRPC_URL", "lms", "LMS_DATABASE_URL"),
     entry!(
         careeros_edu_tracker,
         "EDU_TRACKER_HTTP_PORT",

@@ -24,22 +24,14 @@ pub fn path(data: &Path) -> PathBuf {
 /// Where the file cannot be written.
 pub fn write(data: &Path, settings: &[(&str, String)]) -> Result<()> {
     let path = path(data);
-    let lines: String = settings
-        .iter()
-        .map(|(name, value)| format!("{name}={value}\n"))
-        .collect();
+    let lines: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     // Made anew, so that its mode is the one given here.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)?;
-    file.write_all(lines.as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+    file.write_all(lines.concat().as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Reads the settings of the fleet in `data`.
@@ -48,12 +40,8 @@ pub fn write(data: &Path, settings: &[(&str, String)]) -> Result<()> {
 /// Where none was started there.
 pub fn read(data: &Path) -> Result<Env> {
     let path = path(data);
-    let text = fs::read_to_string(&path).with_context(|| {
-        format!(
-            "{} is not there: start the fleet by ./scripts/dev.sh first",
-            path.display()
-        )
-    })?;
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{} is not there: start the fleet by ./scripts/dev.sh first", path.display()))?;
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     Ok(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
 }
@@ -71,9 +59,6 @@ mod tests {
         write(data.path(), &[("A", "b=c".to_owned())]).unwrap();
         write(data.path(), &[("A", "d=e".to_owned())]).unwrap();
         assert_eq!(read(data.path()).unwrap().get("A"), Some("d=e"));
-        assert_eq!(
-            fs::metadata(path(data.path())).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(path(data.path())).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -83,9 +83,7 @@ impl Stores {
         }
         ui::say("Applying migrations");
         for database in services::ALL.iter().filter_map(|entry| entry.database) {
-            let url = migrators
-                .get(database.name)
-                .with_context(|| format!("{} has no database", database.name))?;
+            let url = migrators.get(database.name).with_context(|| format!("{} has no database", database.name))?;
             Db::connect_lazy(url, 2, "careeros-fleet")?
                 .migrate(database.migrations)
                 .await
@@ -96,12 +94,7 @@ impl Stores {
             (None, Some(brokers)) => brokers.to_owned(),
             (None, None) => bail!("there is no broker"),
         };
-        Ok(Self {
-            urls,
-            brokers,
-            postgres,
-            broker,
-        })
+        Ok(Self { urls, brokers, postgres, broker })
     }
 
     /// Waits until a server that was started here ends by itself; it does not while all is well.
@@ -133,11 +126,8 @@ async fn start_postgres(env: &Env, data: &DataDir, options: Options) -> Result<O
         return Ok(None);
     }
     ui::say("Starting PostgreSQL");
-    let options = postgres::Options {
-        port: options.postgres,
-        durable: options.durable,
-        max_connections: MAX_CONNECTIONS,
-    };
+    let options =
+        postgres::Options { port: options.postgres, durable: options.durable, max_connections: MAX_CONNECTIONS };
     Postgres::start(data, options).await.map(Some)
 }
 
@@ -158,12 +148,8 @@ fn external_urls(env: &Env) -> Result<BTreeMap<&'static str, SecretString>> {
         if let Some(url) = env.get(database.url_variable) {
             urls.insert(database.name, url.to_owned().into());
         } else if let Some(server) = env.get("DATABASE_URL") {
-            let mut url = Url::parse(server)
-                .ok()
-                .filter(|url| url.scheme().starts_with("postgres"));
-            let url = url
-                .as_mut()
-                .context("DATABASE_URL must be postgres://user:password@host:port/database")?;
+            let mut url = Url::parse(server).ok().filter(|url| url.scheme().starts_with("postgres"));
+            let url = url.as_mut().context("DATABASE_URL must be postgres://user:password@host:port/database")?;
             url.set_path(database.name);
             urls.insert(database.name, url.to_string().into());
         }
@@ -181,10 +167,7 @@ mod tests {
     use super::*;
 
     fn env(variables: &[(&str, &str)]) -> Env {
-        variables
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
@@ -192,10 +175,7 @@ mod tests {
         assert!(external_urls(&env(&[])).unwrap().is_empty());
         let one = external_urls(&env(&[("LMS_DATABASE_URL", "postgres://h/mine")])).unwrap();
         assert_eq!(one.keys().copied().collect::<Vec<_>>(), ["lms"]);
-        let both = [
-            ("DATABASE_URL", "postgres://u:p@h:5432/postgres"),
-            ("LMS_DATABASE_URL", "postgres://h/mine"),
-        ];
+        let both = [("DATABASE_URL", "postgres://u:p@h:5432/postgres"), ("LMS_DATABASE_URL", "postgres://h/mine")];
         let all = external_urls(&env(&both)).unwrap();
         assert_eq!(all.len(), 8);
         assert_eq!(text(&all["lms"]), "postgres://h/mine");

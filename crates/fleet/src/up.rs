@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the services may take until every one is ready.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Runs everything until Ctrl-C.
@@ -99,10 +99,9 @@ impl Fleet {
     /// # Errors
     /// One sentence saying what to do.
     pub async fn start(mut env: Env, data: &DataDir, options: Options, ports: Ports) -> Result<Self> {
-        for (variable, purpose) in [
-            ("SERVICE_SHARED_SECRET", "service secret"),
-            ("BILLING_WEBHOOK_SECRETS", "billing webhooks"),
-        ] {
+        for (variable, purpose) in
+            [("SERVICE_SHARED_SECRET", "service secret"), ("BILLING_WEBHOOK_SECRETS", "billing webhooks")]
+        {
             env.set_default(variable, data.secrets().derive(purpose).expose_secret());
         }
         // The broker's own spans are of no use here and cost time.
@@ -136,14 +135,7 @@ impl Fleet {
             services.spawn(async move { run(boot).await.with_context(|| format!("{name} failed")).map(|()| name) });
         }
         let gateway = addresses[0].http.clone();
-        let mut fleet = Self {
-            gateway,
-            addresses,
-            env,
-            stores,
-            services,
-            shutdown,
-        };
+        let mut fleet = Self { gateway, addresses, env, stores, services, shutdown };
         fleet.ready().await?;
         Ok(fleet)
     }
@@ -193,10 +185,7 @@ impl Fleet {
 
     /// What the commands of a second terminal need, and a service that is to run alone.
     fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![
-            ("GATEWAY_URL", self.gateway.clone()),
-            ("KAFKA_BROKERS", self.stores.brokers.clone()),
-        ];
+        let mut settings = vec![("GATEWAY_URL", self.gateway.clone()), ("KAFKA_BROKERS", self.stores.brokers.clone())];
         for name in ["SERVICE_SHARED_SECRET", "BILLING_WEBHOOK_SECRETS"] {
             settings.extend(self.env.get(name).map(|value| (name, value.to_owned())));
         }
@@ -227,9 +216,7 @@ async fn ended(services: &mut JoinSet<Result<&'static str>>) -> anyhow::Error {
 }
 
 async fn is_ready(http: &str) -> std::result::Result<(), String> {
-    let answer = reqwest::get(format!("{http}/health/ready"))
-        .await
-        .map_err(|error| error.to_string())?;
+    let answer = reqwest::get(format!("{http}/health/ready")).await.map_err(|error| error.to_string())?;
     if answer.status().is_success() {
         return Ok(());
     }
@@ -256,11 +243,7 @@ async fn bind(entry: &Entry, env: &Env, ports: Ports) -> Result<(Listeners, Addr
     let address = Address {
         service: name,
         http: format!("http://{}", http.local_addr()?),
-        grpc: grpc
-            .as_ref()
-            .map(TcpListener::local_addr)
-            .transpose()?
-            .map(|address| address.to_string()),
+        grpc: grpc.as_ref().map(TcpListener::local_addr).transpose()?.map(|address| address.to_string()),
     };
     Ok((Listeners { http, grpc }, address))
 }

@@ -67,14 +67,10 @@ struct Wanted {
 
 /// The bytes that can be answered with now; an error is answered at once and counts as `enough`.
 fn at_hand(wanted: &[Wanted], enough: usize) -> usize {
-    let partitions = wanted
-        .iter()
-        .flat_map(|topic| topic.partitions().iter().map(move |asked| (topic, asked)));
+    let partitions = wanted.iter().flat_map(|topic| topic.partitions().iter().map(move |asked| (topic, asked)));
     let mut bytes = 0;
     for (topic, asked) in partitions {
-        let available = topic
-            .log(asked)
-            .and_then(|log| log.available(asked.fetch_offset, enough));
+        let available = topic.log(asked).and_then(|log| log.available(asked.fetch_offset, enough));
         bytes += available.unwrap_or(enough);
         if bytes >= enough {
             break;
@@ -89,18 +85,11 @@ impl Wanted {
     }
 
     fn log(&self, asked: &FetchPartition) -> Result<&super::log::Log, ErrorCode> {
-        self.topic
-            .as_ref()
-            .ok_or(ErrorCode::UnknownTopicOrPartition)?
-            .partition(asked.partition)
+        self.topic.as_ref().ok_or(ErrorCode::UnknownTopicOrPartition)?.partition(asked.partition)
     }
 
     fn read(&self, remaining: &mut usize) -> FetchableTopicResponse {
-        let partitions = self
-            .partitions()
-            .iter()
-            .map(|asked| self.read_partition(asked, remaining))
-            .collect();
+        let partitions = self.partitions().iter().map(|asked| self.read_partition(asked, remaining)).collect();
         let name = self.topic.as_ref().map(|topic| topic.name().to_owned());
         let id = self.topic.as_ref().map(|topic| topic.id().into_bytes());
         FetchableTopicResponse::default()
@@ -110,12 +99,8 @@ impl Wanted {
     }
 
     fn read_partition(&self, asked: &FetchPartition, remaining: &mut usize) -> PartitionData {
-        let limit = usize::try_from(asked.partition_max_bytes)
-            .unwrap_or_default()
-            .min(*remaining);
-        let read = self
-            .log(asked)
-            .and_then(|log| Ok((log.read(asked.fetch_offset, limit)?, log.next_offset())));
+        let limit = usize::try_from(asked.partition_max_bytes).unwrap_or_default().min(*remaining);
+        let read = self.log(asked).and_then(|log| Ok((log.read(asked.fetch_offset, limit)?, log.next_offset())));
         let error = read.as_ref().err().copied().unwrap_or(ErrorCode::None);
         let (batches, next_offset) = read.unwrap_or_default();
         *remaining = remaining.saturating_sub(batches.iter().map(|batch: &Batch| batch.record_data.len()).sum());

@@ -54,24 +54,10 @@ impl Log {
     /// Opens the log in `path`, or creates it. A batch that a killed process left half-written at the
     /// end was never acknowledged and is cut off.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
-        let mut inner = Inner {
-            file,
-            length: 0,
-            batches: Vec::new(),
-            sequences: HashMap::new(),
-        };
-        inner
-            .recover()
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self {
-            inner: Mutex::new(inner),
-        })
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        let mut inner = Inner { file, length: 0, batches: Vec::new(), sequences: HashMap::new() };
+        inner.recover().with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { inner: Mutex::new(inner) })
     }
 
     /// Appends a producer's batch and returns the offset of its first record.
@@ -83,11 +69,7 @@ impl Log {
         check(&batch)?;
         let mut inner = self.lock();
         let known = inner.sequences.get(&batch.producer_id).copied();
-        let sequence = if batch.is_idempotent() {
-            Some(Sequence::accept(known, &batch)?)
-        } else {
-            None
-        };
+        let sequence = if batch.is_idempotent() { Some(Sequence::accept(known, &batch)?) } else { None };
         batch.base_offset = inner.next_offset();
         batch.partition_leader_epoch = 0;
         let entry = Entry::at(inner.length, &batch);
@@ -119,9 +101,7 @@ impl Log {
         }
         let mut bytes = Bytes::from(bytes);
         let batches = wanted.iter().map(|entry| Batch::try_from(bytes.split_to(entry.length)));
-        batches
-            .collect::<Result<_, _>>()
-            .map_err(|_damaged| ErrorCode::CorruptMessage)
+        batches.collect::<Result<_, _>>().map_err(|_damaged| ErrorCode::CorruptMessage)
     }
 
     /// How many bytes a read at `offset` has at hand, at most `max_bytes` unless one batch is larger.
@@ -129,12 +109,7 @@ impl Log {
     /// # Errors
     /// As [`Log::read`].
     pub(super) fn available(&self, offset: i64, max_bytes: usize) -> Result<usize, ErrorCode> {
-        Ok(self
-            .lock()
-            .wanted(offset, max_bytes)?
-            .iter()
-            .map(|entry| entry.length)
-            .sum())
+        Ok(self.lock().wanted(offset, max_bytes)?.iter().map(|entry| entry.length).sum())
     }
 
     /// The offset that the next record gets.
@@ -270,12 +245,7 @@ mod tests {
     }
 
     fn idempotent(sequence: i32, count: u32) -> Batch {
-        Batch {
-            producer_id: 7,
-            producer_epoch: 0,
-            base_sequence: sequence,
-            ..batch(count, b"records")
-        }
+        Batch { producer_id: 7, producer_epoch: 0, base_sequence: sequence, ..batch(count, b"records") }
     }
 
     fn offsets(batches: &[Batch]) -> Vec<i64> {
@@ -325,20 +295,11 @@ mod tests {
         const TRANSACTIONAL: i16 = 0b1_0000;
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(&dir.path().join("log")).unwrap();
-        let transactional = Batch {
-            attributes: TRANSACTIONAL,
-            ..batch(1, b"x")
-        };
+        let transactional = Batch { attributes: TRANSACTIONAL, ..batch(1, b"x") };
         assert_eq!(log.append(transactional), Err(ErrorCode::InvalidRequest));
-        let wrong_length = Batch {
-            batch_length: 50,
-            ..batch(1, b"longer")
-        };
+        let wrong_length = Batch { batch_length: 50, ..batch(1, b"longer") };
         assert_eq!(log.append(wrong_length), Err(ErrorCode::CorruptMessage));
-        let wrong_count = Batch {
-            last_offset_delta: 3,
-            ..batch(1, b"x")
-        };
+        let wrong_count = Batch { last_offset_delta: 3, ..batch(1, b"x") };
         assert_eq!(log.append(wrong_count), Err(ErrorCode::CorruptMessage));
         assert_eq!(log.next_offset(), 0);
     }
@@ -347,16 +308,8 @@ mod tests {
     fn offset_is_found_by_time() {
         let dir = tempfile::tempdir().unwrap();
         let log = Log::open(&dir.path().join("log")).unwrap();
-        log.append(Batch {
-            max_timestamp: 10,
-            ..batch(2, b"x")
-        })
-        .unwrap();
-        log.append(Batch {
-            max_timestamp: 20,
-            ..batch(2, b"x")
-        })
-        .unwrap();
+        log.append(Batch { max_timestamp: 10, ..batch(2, b"x") }).unwrap();
+        log.append(Batch { max_timestamp: 20, ..batch(2, b"x") }).unwrap();
         assert_eq!(log.at_time(11), Some((2, 20)));
         assert_eq!(log.at_time(21), None);
     }

@@ -26,26 +26,16 @@ impl Service<(), ListOffsetsRequest> for Offsets {
         for ListOffsetsTopic { name, partitions, .. } in request.topics.unwrap_or_default() {
             let topic = self.0.find(&TopicId::Name(name.clone())).await?;
             let partitions = partitions.unwrap_or_default();
-            let found = partitions
-                .iter()
-                .map(|asked| respond(asked, find(topic.as_deref(), asked)));
-            topics.push(
-                ListOffsetsTopicResponse::default()
-                    .partitions(Some(found.collect()))
-                    .name(name),
-            );
+            let found = partitions.iter().map(|asked| respond(asked, find(topic.as_deref(), asked)));
+            topics.push(ListOffsetsTopicResponse::default().partitions(Some(found.collect())).name(name));
         }
-        Ok(ListOffsetsResponse::default()
-            .throttle_time_ms(Some(0))
-            .topics(Some(topics)))
+        Ok(ListOffsetsResponse::default().throttle_time_ms(Some(0)).topics(Some(topics)))
     }
 }
 
 /// The offset and, where a time was asked for, its time; -1 stands for none.
 fn find(topic: Option<&Topic>, asked: &ListOffsetsPartition) -> Result<(i64, i64), ErrorCode> {
-    let log = topic
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?
-        .partition(asked.partition_index)?;
+    let log = topic.ok_or(ErrorCode::UnknownTopicOrPartition)?.partition(asked.partition_index)?;
     Ok(match asked.timestamp {
         LATEST => (log.next_offset(), -1),
         EARLIEST => (0, -1),

@@ -21,10 +21,7 @@ impl Service<(), ProduceRequest> for Produce {
         for topic in request.topic_data.unwrap_or_default() {
             responses.push(self.topic(topic).await?);
         }
-        Ok(ProduceResponse::default()
-            .responses(Some(responses))
-            .throttle_time_ms(Some(0))
-            .node_endpoints(None))
+        Ok(ProduceResponse::default().responses(Some(responses)).throttle_time_ms(Some(0)).node_endpoints(None))
     }
 }
 
@@ -36,9 +33,7 @@ impl Produce {
             let appended = topic.as_ref().ok_or(ErrorCode::UnknownTopicOrPartition);
             respond(index, appended.and_then(|topic| self.append(topic, data)))
         });
-        Ok(TopicProduceResponse::default()
-            .partition_responses(Some(partitions.collect()))
-            .name(data.name))
+        Ok(TopicProduceResponse::default().partition_responses(Some(partitions.collect())).name(data.name))
     }
 
     fn append(&self, topic: &Topic, data: PartitionProduceData) -> Result<i64, ErrorCode> {

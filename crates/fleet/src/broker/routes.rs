@@ -51,10 +51,6 @@ pub(super) fn service(
         .with_route(ListOffsetsRequest::KEY, offsets.boxed())?
         .build()?;
     let context = TcpContext::default().cluster_id(Some(cluster.to_owned()));
-    let layers = (
-        TcpContextLayer::new(context),
-        TcpBytesLayer::<()>::default(),
-        BytesFrameLayer::default(),
-    );
+    let layers = (TcpContextLayer::new(context), TcpBytesLayer::<()>::default(), BytesFrameLayer::default());
     Ok(layers.into_layer(routes))
 }

@@ -16,10 +16,7 @@ impl Sequence {
     /// Where a producer stands after `batch`.
     pub(super) fn after(batch: &Batch) -> Self {
         let next = (i64::from(batch.base_sequence) + i64::from(batch.record_count)) & i64::from(i32::MAX);
-        Self {
-            epoch: batch.producer_epoch,
-            next: i32::try_from(next).unwrap_or_default(),
-        }
+        Self { epoch: batch.producer_epoch, next: i32::try_from(next).unwrap_or_default() }
     }
 
     /// Checks that `batch` is the next of a producer that is `known` here or new.
@@ -64,41 +61,23 @@ mod tests {
     fn batches_in_sequence_are_accepted_and_others_named() {
         let first = Sequence::accept(None, &batch(0, 0, 10)).unwrap();
         let second = Sequence::accept(Some(first), &batch(0, 10, 5)).unwrap();
-        assert_eq!(
-            Sequence::accept(Some(second), &batch(0, 10, 5)),
-            Err(ErrorCode::DuplicateSequenceNumber)
-        );
-        assert_eq!(
-            Sequence::accept(Some(second), &batch(0, 16, 1)),
-            Err(ErrorCode::OutOfOrderSequenceNumber)
-        );
-        assert_eq!(
-            Sequence::accept(None, &batch(0, 3, 1)),
-            Err(ErrorCode::OutOfOrderSequenceNumber)
-        );
+        assert_eq!(Sequence::accept(Some(second), &batch(0, 10, 5)), Err(ErrorCode::DuplicateSequenceNumber));
+        assert_eq!(Sequence::accept(Some(second), &batch(0, 16, 1)), Err(ErrorCode::OutOfOrderSequenceNumber));
+        assert_eq!(Sequence::accept(None, &batch(0, 3, 1)), Err(ErrorCode::OutOfOrderSequenceNumber));
     }
 
     #[test]
     fn newer_epoch_starts_over_and_fences_the_older() {
         let known = Sequence::accept(None, &batch(1, 0, 10)).unwrap();
         let newer = Sequence::accept(Some(known), &batch(2, 0, 1)).unwrap();
-        assert_eq!(
-            Sequence::accept(Some(newer), &batch(1, 10, 1)),
-            Err(ErrorCode::InvalidProducerEpoch)
-        );
+        assert_eq!(Sequence::accept(Some(newer), &batch(1, 10, 1)), Err(ErrorCode::InvalidProducerEpoch));
     }
 
     #[test]
     fn numbers_go_round_after_the_largest() {
-        let known = Sequence {
-            epoch: 0,
-            next: i32::MAX,
-        };
+        let known = Sequence { epoch: 0, next: i32::MAX };
         let next = Sequence::accept(Some(known), &batch(0, i32::MAX, 1)).unwrap();
         assert_eq!(next.next, 0);
-        assert_eq!(
-            Sequence::accept(Some(next), &batch(0, i32::MAX, 1)),
-            Err(ErrorCode::DuplicateSequenceNumber)
-        );
+        assert_eq!(Sequence::accept(Some(next), &batch(0, i32::MAX, 1)), Err(ErrorCode::DuplicateSequenceNumber));
     }
 }

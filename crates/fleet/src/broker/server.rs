@@ -86,10 +86,7 @@ async fn open(storage: Url, address: SocketAddr) -> Result<StorageContainer> {
         incarnation_id: Uuid::nil(),
         rack: None,
     };
-    storage
-        .register_broker(registration)
-        .await
-        .context("cannot register the Kafka broker")?;
+    storage.register_broker(registration).await.context("cannot register the Kafka broker")?;
     Ok(storage)
 }
 
@@ -109,8 +106,5 @@ async fn connection(
 }
 
 fn is_disconnect(kind: ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
-    )
+    matches!(kind, ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }

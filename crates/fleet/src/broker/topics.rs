@@ -38,12 +38,7 @@ impl Topics {
     pub(super) fn open(storage: StorageContainer, directory: PathBuf) -> Result<Self> {
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let (appends, _) = watch::channel(0);
-        Ok(Self {
-            storage,
-            directory: directory.into(),
-            known: Arc::default(),
-            appends: appends.into(),
-        })
+        Ok(Self { storage, directory: directory.into(), known: Arc::default(), appends: appends.into() })
     }
 
     /// Finds a topic by its name or id; none when it was not created.
@@ -79,10 +74,7 @@ impl Topics {
 
     async fn created(&self, topic: &TopicId) -> Result<Option<(String, Uuid, usize)>, tansu_broker::Error> {
         let metadata = self.storage.metadata(Some(std::slice::from_ref(topic))).await?;
-        let found = metadata
-            .topics()
-            .first()
-            .filter(|found| found.error_code == i16::from(ErrorCode::None));
+        let found = metadata.topics().first().filter(|found| found.error_code == i16::from(ErrorCode::None));
         Ok(found.and_then(|found| {
             let partitions = found.partitions.as_ref()?.len();
             Some((found.name.clone()?, Uuid::from_bytes(found.topic_id?), partitions))
@@ -91,9 +83,7 @@ impl Topics {
 
     fn open_topic(&self, name: String, id: Uuid, partitions: usize) -> Result<Topic, tansu_broker::Error> {
         let path = |partition| self.directory.join(format!("{id}-{partition}.log"));
-        let partitions = (0..partitions)
-            .map(|partition| Log::open(&path(partition)))
-            .collect::<Result<_>>();
+        let partitions = (0..partitions).map(|partition| Log::open(&path(partition))).collect::<Result<_>>();
         let partitions = partitions.map_err(|error| tansu_broker::Error::Message(format!("{error:#}")))?;
         Ok(Topic { name, id, partitions })
     }

@@ -33,10 +33,7 @@ impl Holder {
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
             .find(|pid| has_open(*pid, &socket))?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        Some(Self {
-            pid,
-            name: name.trim().to_owned(),
-        })
+        Some(Self { pid, name: name.trim().to_owned() })
     }
 }
 

@@ -45,10 +45,7 @@ impl Account {
         let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
         let elsewhere = Path::new(REACHABLE).join(format!("careeros-{}", hex::encode(&digest[..6])));
         own_directory(&elsewhere)?;
-        let note = format!(
-            "PostgreSQL cannot reach this directory; its data is in {}\n",
-            elsewhere.display()
-        );
+        let note = format!("PostgreSQL cannot reach this directory; its data is in {}\n", elsewhere.display());
         fs::write(data.join("postgres.location"), note)?;
         Ok(elsewhere.join("postgres"))
     }
@@ -94,10 +91,7 @@ fn own_directory(path: &Path) -> Result<()> {
     }
     let found = path.symlink_metadata()?;
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
-        bail!(
-            "{} belongs to another user: remove it or choose another directory with --data",
-            path.display()
-        );
+        bail!("{} belongs to another user: remove it or choose another directory with --data", path.display());
     }
     fs::set_permissions(path, Permissions::from_mode(0o711))?;
     Ok(())
@@ -127,10 +121,7 @@ mod tests {
 
     #[test]
     fn private_directory_of_another_user_is_out_of_reach() {
-        let stranger = Account {
-            uid: 12_345,
-            gid: 12_345,
-        };
+        let stranger = Account { uid: 12_345, gid: 12_345 };
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
         assert!(!stranger.reaches(dir.path()).unwrap());

@@ -44,25 +44,17 @@ impl Binaries {
     /// Every usable installation: those on PATH first, then the newest first.
     fn installed() -> Vec<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
-        let mut elsewhere: Vec<_> = versioned()
-            .chain(PLAIN.map(PathBuf::from))
-            .filter_map(|directory| Self::at(&directory))
-            .collect();
+        let mut elsewhere: Vec<_> =
+            versioned().chain(PLAIN.map(PathBuf::from)).filter_map(|directory| Self::at(&directory)).collect();
         elsewhere.sort_by_key(|binaries| std::cmp::Reverse(binaries.major));
-        env::split_paths(&path)
-            .filter_map(|directory| Self::at(&directory))
-            .chain(elsewhere)
-            .collect()
+        env::split_paths(&path).filter_map(|directory| Self::at(&directory)).chain(elsewhere).collect()
     }
 
     fn at(directory: &Path) -> Option<Self> {
         // On some systems PATH has initdb as a link into the folder that also has postgres.
         let initdb = directory.join("initdb").canonicalize().ok()?;
         let directory = initdb.parent()?.to_owned();
-        let version = Command::new(directory.join("postgres"))
-            .arg("--version")
-            .output()
-            .ok()?;
+        let version = Command::new(directory.join("postgres")).arg("--version").output().ok()?;
         let major = major(&String::from_utf8_lossy(&version.stdout))?;
         Some(Self { directory, major })
     }
@@ -72,9 +64,7 @@ fn versioned() -> impl Iterator<Item = PathBuf> {
     VERSIONED.into_iter().flat_map(|(root, prefix, bin)| {
         let starts = move |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(prefix));
         let entries = fs::read_dir(root).into_iter().flatten().filter_map(Result::ok);
-        entries
-            .filter(move |entry| starts(&entry.file_name()))
-            .map(move |entry| entry.path().join(bin))
+        entries.filter(move |entry| starts(&entry.file_name())).map(move |entry| entry.path().join(bin))
     })
 }
 
@@ -109,13 +99,7 @@ mod tests {
     use super::*;
 
     fn installed(majors: &[u32]) -> Vec<Binaries> {
-        majors
-            .iter()
-            .map(|major| Binaries {
-                directory: PathBuf::from(format!("/{major}")),
-                major: *major,
-            })
-            .collect()
+        majors.iter().map(|major| Binaries { directory: PathBuf::from(format!("/{major}")), major: *major }).collect()
     }
 
     fn chosen(majors: &[u32], cluster: Option<u32>) -> Result<u32, String> {
@@ -145,10 +129,7 @@ mod tests {
     #[test]
     fn cluster_of_a_version_not_installed_is_refused_with_a_way_out() {
         let error = chosen(&[17], Some(15)).unwrap_err();
-        assert!(
-            error.contains("/data is of PostgreSQL 15") && error.contains("install PostgreSQL 15"),
-            "{error}"
-        );
+        assert!(error.contains("/data is of PostgreSQL 15") && error.contains("install PostgreSQL 15"), "{error}");
     }
 
     #[test]

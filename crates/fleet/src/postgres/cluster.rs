@@ -33,11 +33,7 @@ impl Cluster {
             None => data.join("postgres"),
         };
         let binaries = Binaries::find(&directory, major(&directory)?)?;
-        Ok(Self {
-            directory,
-            binaries,
-            account,
-        })
+        Ok(Self { directory, binaries, account })
     }
 
     /// Where its data is.
@@ -62,25 +58,14 @@ impl Cluster {
         }
         let mut command = self.command("initdb", &draft);
         command.args(["--username", SUPERUSER, "--auth", "scram-sha-256", "--encoding", "UTF8"]);
-        command.args([
-            "--locale",
-            if cfg!(target_os = "macos") {
-                "en_US.UTF-8"
-            } else {
-                "C.UTF-8"
-            },
-        ]);
+        command.args(["--locale", if cfg!(target_os = "macos") { "en_US.UTF-8" } else { "C.UTF-8" }]);
         command.arg("--pwfile").arg(password_file.path());
         if !durable {
             command.arg("--no-sync");
         }
         let output = command.kill_on_drop(true).output().await.context("cannot run initdb")?;
         if !output.status.success() {
-            bail!(
-                "initdb failed ({}): {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("initdb failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         }
         remove(&self.directory)?;
         fs::rename(&draft, &self.directory).context("cannot move the new cluster to its place")
@@ -117,12 +102,7 @@ impl Cluster {
 
     fn command(&self, program: &str, directory: &Path) -> Command {
         let mut command = Command::new(self.binaries.program(program));
-        command
-            .arg("-D")
-            .arg(directory)
-            .current_dir(directory)
-            .stdin(Stdio::null())
-            .env("LC_ALL", "C");
+        command.arg("-D").arg(directory).current_dir(directory).stdin(Stdio::null()).env("LC_ALL", "C");
         if let Some(account) = &self.account {
             account.run(&mut command);
         }
@@ -136,9 +116,7 @@ fn major(directory: &Path) -> Result<Option<u32>> {
     match fs::read_to_string(&file) {
         Ok(version) => {
             let version = version.trim().parse();
-            version
-                .map(Some)
-                .with_context(|| format!("{} is not a version", file.display()))
+            version.map(Some).with_context(|| format!("{} is not a version", file.display()))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),

@@ -35,10 +35,7 @@ pub(super) async fn clear(cluster: &Path) -> Result<()> {
 }
 
 async fn stop(pid: Pid, cluster: &Path) -> Result<()> {
-    tracing::info!(
-        pid = pid.as_raw_nonzero().get(),
-        "stopping a PostgreSQL left by an earlier run"
-    );
+    tracing::info!(pid = pid.as_raw_nonzero().get(), "stopping a PostgreSQL left by an earlier run");
     // SIGINT is PostgreSQL's fast shutdown: sessions are ended, data is written out.
     kill_process(pid, Signal::INT).context("cannot stop the PostgreSQL left by an earlier run")?;
     let deadline = Instant::now() + STOP_TIMEOUT;
@@ -65,12 +62,8 @@ fn command_line(pid: Pid) -> String {
     let raw = pid.as_raw_nonzero().get();
     fs::read(format!("/proc/{raw}/cmdline")).map_or_else(
         |_no_proc| {
-            let listing = Command::new("ps")
-                .args(["-o", "command=", "-p", &raw.to_string()])
-                .output();
-            listing
-                .map(|listing| String::from_utf8_lossy(&listing.stdout).into_owned())
-                .unwrap_or_default()
+            let listing = Command::new("ps").args(["-o", "command=", "-p", &raw.to_string()]).output();
+            listing.map(|listing| String::from_utf8_lossy(&listing.stdout).into_owned()).unwrap_or_default()
         },
         |bytes| String::from_utf8_lossy(&bytes).into_owned(),
     )

@@ -37,18 +37,10 @@ async fn create_topic(brokers: &str, partitions: i32) {
 
 /// Publishes `numbers` as records of one batch or a few, and returns when all are acknowledged.
 async fn publish(brokers: &str, numbers: std::ops::Range<u32>) {
-    let settings = [
-        ("enable.idempotence", "true"),
-        ("compression.type", "gzip"),
-        ("linger.ms", "20"),
-    ];
+    let settings = [("enable.idempotence", "true"), ("compression.type", "gzip"), ("linger.ms", "20")];
     let producer: FutureProducer = client(brokers, &settings);
     let sent: Vec<_> = numbers
-        .map(|number| {
-            producer
-                .send_result(FutureRecord::to(TOPIC).key("one").payload(&number.to_string()))
-                .unwrap()
-        })
+        .map(|number| producer.send_result(FutureRecord::to(TOPIC).key("one").payload(&number.to_string())).unwrap())
         .collect();
     for delivery in sent {
         delivery.await.unwrap().unwrap();
@@ -85,22 +77,14 @@ async fn receive(consumer: &StreamConsumer) -> Result<OwnedMessage, KafkaError> 
 
 fn is_disconnect(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
-    matches!(
-        error.rdkafka_error_code(),
-        Some(AllBrokersDown | BrokerTransportFailure)
-    )
+    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure))
 }
 
 async fn take(consumer: &StreamConsumer, count: usize) -> Vec<u32> {
     let mut numbers = Vec::with_capacity(count);
     for _ in 0..count {
         let message = receive(consumer).await.unwrap();
-        numbers.push(
-            std::str::from_utf8(message.payload().unwrap())
-                .unwrap()
-                .parse()
-                .unwrap(),
-        );
+        numbers.push(std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap());
     }
     numbers
 }
@@ -143,9 +127,7 @@ async fn acknowledged_records_survive_a_kill_of_the_launcher() {
         .spawn()
         .unwrap();
     let mut brokers = String::new();
-    BufReader::new(launcher.stdout.take().unwrap())
-        .read_line(&mut brokers)
-        .unwrap();
+    BufReader::new(launcher.stdout.take().unwrap()).read_line(&mut brokers).unwrap();
     create_topic(brokers.trim(), 1).await;
     publish(brokers.trim(), 0..500).await;
     launcher.kill().unwrap();
@@ -153,10 +135,7 @@ async fn acknowledged_records_survive_a_kill_of_the_launcher() {
 
     let data = open(&directory);
     let broker = Broker::start(&data, Port::Any).await.unwrap();
-    assert_eq!(
-        take(&consumer(&broker.bootstrap_servers()), 500).await,
-        (0..500).collect::<Vec<_>>()
-    );
+    assert_eq!(take(&consumer(&broker.bootstrap_servers()), 500).await, (0..500).collect::<Vec<_>>());
     // Ends the PostgreSQL that the killed launcher left.
     postgres(&data).await.stop().await.unwrap();
 }
@@ -168,37 +147,19 @@ async fn record_arrives_as_it_was_sent_and_on_its_keys_partition() {
     let brokers = broker.bootstrap_servers();
     create_topic(&brokers, 3).await;
     let headers = OwnedHeaders::new()
-        .insert(Header {
-            key: "event_type",
-            value: Some("UserRegistered"),
-        })
-        .insert(Header {
-            key: "correlation_id",
-            value: None::<&str>,
-        });
+        .insert(Header { key: "event_type", value: Some("UserRegistered") })
+        .insert(Header { key: "correlation_id", value: None::<&str> });
     let producer: FutureProducer = client(&brokers, &[("enable.idempotence", "true")]);
-    let record = FutureRecord::to(TOPIC)
-        .key("user-1")
-        .payload("{\"a\":1}")
-        .timestamp(1_767_225_600_123)
-        .headers(headers);
+    let record =
+        FutureRecord::to(TOPIC).key("user-1").payload("{\"a\":1}").timestamp(1_767_225_600_123).headers(headers);
     let delivery = producer.send(record, PATIENCE).await.unwrap();
 
     let message = receive(&consumer(&brokers)).await.unwrap();
-    assert_eq!(
-        (message.key(), message.payload()),
-        (Some(b"user-1".as_slice()), Some(b"{\"a\":1}".as_slice()))
-    );
+    assert_eq!((message.key(), message.payload()), (Some(b"user-1".as_slice()), Some(b"{\"a\":1}".as_slice())));
     assert_eq!(message.timestamp().to_millis(), Some(1_767_225_600_123));
-    assert_eq!(
-        (message.partition(), message.offset()),
-        (delivery.partition, delivery.offset)
-    );
+    assert_eq!((message.partition(), message.offset()), (delivery.partition, delivery.offset));
     let headers = message.headers().unwrap();
-    assert_eq!(
-        (headers.get(0).key, headers.get(0).value),
-        ("event_type", Some(b"UserRegistered".as_slice()))
-    );
+    assert_eq!((headers.get(0).key, headers.get(0).value), ("event_type", Some(b"UserRegistered".as_slice())));
     assert_eq!((headers.get(1).key, headers.get(1).value), ("correlation_id", None));
 }
 
@@ -208,16 +169,10 @@ async fn waiting_consumer_is_woken_by_a_record() {
     let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
     let brokers = broker.bootstrap_servers();
     create_topic(&brokers, 1).await;
-    let settings = [
-        ("group.id", "patient"),
-        ("fetch.wait.max.ms", "200000"),
-        ("socket.timeout.ms", "300000"),
-    ];
+    let settings = [("group.id", "patient"), ("fetch.wait.max.ms", "200000"), ("socket.timeout.ms", "300000")];
     let reader: StreamConsumer = client(&brokers, &settings);
     let mut from_the_start = TopicPartitionList::new();
-    from_the_start
-        .add_partition_offset(TOPIC, 0, Offset::Beginning)
-        .unwrap();
+    from_the_start.add_partition_offset(TOPIC, 0, Offset::Beginning).unwrap();
     reader.assign(&from_the_start).unwrap();
     publish(&brokers, 0..1).await;
     assert_eq!(take(&reader, 1).await, [0]);
@@ -231,25 +186,16 @@ async fn topic_that_nobody_created_is_an_error_to_its_consumer() {
     let directory = directory();
     let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
     let error = receive(&consumer(&broker.bootstrap_servers())).await.unwrap_err();
-    assert_eq!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition)
-    );
+    assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownTopicOrPartition));
 }
 
 #[tokio::test]
 async fn taken_port_is_reported_with_the_variable_to_set() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = directory();
-    let port = Port::Fixed {
-        number: taken.local_addr().unwrap().port(),
-        variable: "CAREEROS_KAFKA_PORT",
-    };
+    let port = Port::Fixed { number: taken.local_addr().unwrap().port(), variable: "CAREEROS_KAFKA_PORT" };
     let error = Broker::start(&open(&directory), port).await.unwrap_err();
-    assert_eq!(
-        error.downcast_ref::<PortInUse>().expect("a port error").variable,
-        "CAREEROS_KAFKA_PORT"
-    );
+    assert_eq!(error.downcast_ref::<PortInUse>().expect("a port error").variable, "CAREEROS_KAFKA_PORT");
 }
 
 #[tokio::test]
@@ -265,15 +211,7 @@ async fn broker_takes_its_old_port_again_at_once() {
     // With a client still connected.
     broker.stop().await.unwrap();
     let number = brokers.rsplit_once(':').unwrap().1.parse().unwrap();
-    let _again = Broker::start(
-        &data,
-        Port::Fixed {
-            number,
-            variable: "CAREEROS_KAFKA_PORT",
-        },
-    )
-    .await
-    .unwrap();
+    let _again = Broker::start(&data, Port::Fixed { number, variable: "CAREEROS_KAFKA_PORT" }).await.unwrap();
     publish(&brokers, 1..2).await;
     assert_eq!(take(&reader, 1).await, [1]);
     // It leaves its group while there is a broker to tell.

@@ -23,10 +23,7 @@ fn command_finds_both_servers_and_its_status_is_passed_on() {
     let (database, brokers) = said.trim().split_once(' ').unwrap();
     assert!(database.starts_with("postgres://postgres:"), "{database}");
     assert!(brokers.starts_with("127.0.0.1:"), "{brokers}");
-    assert!(
-        !directory.path().join("postgres/postmaster.pid").exists(),
-        "PostgreSQL still runs"
-    );
+    assert!(!directory.path().join("postgres/postmaster.pid").exists(), "PostgreSQL still runs");
 }
 
 #[test]
@@ -41,8 +38,5 @@ fn command_that_does_not_exist_is_reported_and_nothing_is_left_running() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot run no-such-command"), "{said}");
-    assert!(
-        !directory.path().join("postgres/postmaster.pid").exists(),
-        "PostgreSQL still runs"
-    );
+    assert!(!directory.path().join("postgres/postmaster.pid").exists(), "PostgreSQL still runs");
 }

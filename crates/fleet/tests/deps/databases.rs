@@ -11,17 +11,11 @@ fn find<'a>(databases: &'a [Database], name: &str) -> &'a Database {
 }
 
 fn pointed_at(url: &SecretString, from: &str, to: &str) -> SecretString {
-    url.expose_secret()
-        .replace(&format!("/{from}?"), &format!("/{to}?"))
-        .into()
+    url.expose_secret().replace(&format!("/{from}?"), &format!("/{to}?")).into()
 }
 
 fn code(error: &sqlx::Error) -> String {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .unwrap_or_default()
-        .into_owned()
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).unwrap_or_default().into_owned()
 }
 
 #[tokio::test]
@@ -79,10 +73,7 @@ async fn provisioning_again_keeps_the_data_and_the_passwords() {
 
     let second = databases::provision(&server, data.secrets()).await.unwrap();
     let mut service = connect(&find(&second, "lms").service_url).await.unwrap();
-    let course: i32 = sqlx::query_scalar("select id from courses")
-        .fetch_one(&mut service)
-        .await
-        .unwrap();
+    let course: i32 = sqlx::query_scalar("select id from courses").fetch_one(&mut service).await.unwrap();
     assert_eq!(course, 7);
     assert_eq!(second.len(), NAMES.len());
 }

@@ -10,24 +10,14 @@ use crate::support::{connect, directory, durable_postgres, open, postgres, postm
 
 async fn remember(server: &Postgres, note: &str) {
     let mut connection = connect(&server.superuser_url("postgres")).await.unwrap();
-    sqlx::raw_sql("create table if not exists note (text text not null)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    sqlx::query("insert into note (text) values ($1)")
-        .bind(note)
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    sqlx::raw_sql("create table if not exists note (text text not null)").execute(&mut connection).await.unwrap();
+    sqlx::query("insert into note (text) values ($1)").bind(note).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 
 async fn recall(server: &Postgres) -> Vec<String> {
     let mut connection = connect(&server.superuser_url("postgres")).await.unwrap();
-    sqlx::query_scalar("select text from note order by text")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap()
+    sqlx::query_scalar("select text from note order by text").fetch_all(&mut connection).await.unwrap()
 }
 
 #[tokio::test]
@@ -37,10 +27,7 @@ async fn data_outlives_a_stop_and_a_start() {
     let server = postgres(&data).await;
     remember(&server, "kept").await;
     server.stop().await.unwrap();
-    assert!(
-        !data.path().join("postgres/postmaster.pid").exists(),
-        "the server left its pid file"
-    );
+    assert!(!data.path().join("postgres/postmaster.pid").exists(), "the server left its pid file");
     let again = postgres(&data).await;
     assert_eq!(recall(&again).await, ["kept"]);
 }
@@ -99,23 +86,13 @@ async fn taken_port_is_reported_with_its_holder_and_the_variable_to_set() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = taken.local_addr().unwrap().port();
     let directory = directory();
-    let port = Port::Fixed {
-        number,
-        variable: "CAREEROS_POSTGRES_PORT",
-    };
-    let options = Options {
-        port,
-        durable: false,
-        max_connections: 20,
-    };
+    let port = Port::Fixed { number, variable: "CAREEROS_POSTGRES_PORT" };
+    let options = Options { port, durable: false, max_connections: 20 };
     let error = Postgres::start(&open(&directory), options).await.unwrap_err();
     let in_use = error.downcast_ref::<PortInUse>().expect("a port error");
     assert_eq!((in_use.number, in_use.variable), (number, "CAREEROS_POSTGRES_PORT"));
     #[cfg(target_os = "linux")]
-    assert_eq!(
-        in_use.holder.as_ref().map(|holder| holder.pid),
-        Some(std::process::id())
-    );
+    assert_eq!(in_use.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
 }
 
 #[tokio::test]
@@ -124,11 +101,7 @@ async fn cluster_of_another_major_version_is_refused_and_left_alone() {
     let data = open(&directory);
     postgres(&data).await.stop().await.unwrap();
     std::fs::write(data.path().join("postgres/PG_VERSION"), "9\n").unwrap();
-    let options = Options {
-        port: Port::Any,
-        durable: false,
-        max_connections: 20,
-    };
+    let options = Options { port: Port::Any, durable: false, max_connections: 20 };
     let error = Postgres::start(&data, options).await.unwrap_err().to_string();
     assert!(error.contains("is of PostgreSQL 9"), "{error}");
     assert!(data.path().join("postgres/base").is_dir());

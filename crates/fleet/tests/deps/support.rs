@@ -13,10 +13,7 @@ use tempfile::TempDir;
 
 /// A directory that PostgreSQL's user can pass through.
 pub(crate) fn directory() -> TempDir {
-    tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o711))
-        .tempdir()
-        .unwrap()
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o711)).tempdir().unwrap()
 }
 
 pub(crate) fn open(directory: &TempDir) -> DataDir {
@@ -34,16 +31,7 @@ pub(crate) async fn durable_postgres(data: &DataDir) -> Postgres {
 }
 
 async fn start(data: &DataDir, durable: bool) -> Postgres {
-    Postgres::start(
-        data,
-        Options {
-            port: Port::Any,
-            durable,
-            max_connections: 20,
-        },
-    )
-    .await
-    .unwrap()
+    Postgres::start(data, Options { port: Port::Any, durable, max_connections: 20 }).await.unwrap()
 }
 
 pub(crate) async fn connect(url: &SecretString) -> sqlx::Result<PgConnection> {

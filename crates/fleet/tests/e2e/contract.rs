@@ -115,12 +115,6 @@ pub(crate) const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("analytics-global-v1", &events::TOPICS),
-    (
-        "roadmap-ai-updates-v1",
-        &[
-            "careeros.ai.roadmap-draft-generated.v1",
-            "careeros.ai.skill-gap-analyzed.v1",
-        ],
-    ),
+    ("roadmap-ai-updates-v1", &["careeros.ai.roadmap-draft-generated.v1", "careeros.ai.skill-gap-analyzed.v1"]),
     ("billing-usage-v1", &["careeros.ai.ai-flow-executed.v1"]),
 ];

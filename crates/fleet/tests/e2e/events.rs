@@ -20,9 +20,7 @@ pub(crate) struct Bus {
 
 impl Bus {
     pub(crate) fn new(brokers: &str) -> Self {
-        Self {
-            brokers: brokers.to_owned(),
-        }
+        Self { brokers: brokers.to_owned() }
     }
 
     fn consumer(&self, group: &str) -> BaseConsumer {

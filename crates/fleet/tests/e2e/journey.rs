@@ -40,11 +40,7 @@ fn check(row: &Row, record: &OwnedMessage) {
     assert_eq!(Some(key(record)), expected, "the key of {value}");
     assert_eq!(header(record, "event_type"), Some(row.event_type), "{value}");
     assert_eq!(header(record, "event_version"), Some("1"), "{value}");
-    assert_eq!(
-        header(record, "correlation_id"),
-        envelope.correlation_id.as_deref(),
-        "{value}"
-    );
+    assert_eq!(header(record, "correlation_id"), envelope.correlation_id.as_deref(), "{value}");
     let trace = header(record, "traceparent").unwrap_or_default();
     let parts: Vec<_> = trace.split('-').map(str::len).collect();
     let is_hex = trace.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
@@ -74,7 +70,7 @@ async fn every_event_of_the_journey_is_on_its_topic_as_the_contract_says() {
     for (group, topics) in GROUPS {
         bus.caught_up(group, topics).await;
     }
-    let poison: Vec<_> = bus.topics().into_iter().filter(|topic| topic.ends_with(".dlq")).collect();
+    let poison: Vec<_> = bus.topics().into_iter().filter(|topic| topic.contains(".dlq")).collect();
     assert!(poison.is_empty(), "records were refused: {poison:?}");
     fleet.stop().await.unwrap();
 }

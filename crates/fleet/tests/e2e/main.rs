@@ -7,9 +7,13 @@ mod events;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
+mod malformed;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]

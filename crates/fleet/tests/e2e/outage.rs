@@ -58,8 +58,6 @@ async fn a_dead_service_fails_its_own_routes_only_and_comes_back() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(RECOVERY, back)
-        .await
-        .expect("the route works again within 10 s");
+    tokio::time::timeout(RECOVERY, back).await.expect("the route works again within 10 s");
     processes.stop().await;
 }

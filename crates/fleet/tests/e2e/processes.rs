@@ -39,7 +39,7 @@ const BINARIES: [&str; 9] = [
 const SECRET: &str = "shared-by-nine-processes";
 const WEBHOOK_SECRET: &str = "webhooks-of-nine-processes";
 /// How long a service may take until it is ready.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 /// How long a service may take to end after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -49,11 +49,7 @@ type Variables = BTreeMap<&'static str, String>;
 fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: build it by  cargo build --workspace --bins",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: build it by  cargo build --workspace --bins", path.display());
     path
 }
 
@@ -77,23 +73,13 @@ impl Processes {
     pub(crate) async fn start() -> Self {
         let directory = support::directory();
         let data = DataDir::open(directory.path()).unwrap();
-        let options = postgres::Options {
-            port: Port::Any,
-            durable: false,
-            max_connections: 150,
-        };
+        let options = postgres::Options { port: Port::Any, durable: false, max_connections: 150 };
         let postgres = Postgres::start(&data, options).await.unwrap();
         let broker = Broker::start(&data, Port::Any).await.unwrap();
         let databases = databases::provision(&postgres, data.secrets()).await.unwrap();
         let variables = environments(&databases, &broker.bootstrap_servers()).await;
         migrate(&databases).await;
-        let mut processes = Self {
-            variables,
-            running: BINARIES.map(|_| None).into(),
-            directory,
-            broker,
-            postgres,
-        };
+        let mut processes = Self { variables, running: BINARIES.map(|_| None).into(), directory, broker, postgres };
         for service in 0..BINARIES.len() {
             processes.run(service);
         }
@@ -116,10 +102,7 @@ impl Processes {
     /// Starts one service.
     pub(crate) fn run(&mut self, service: usize) {
         let log = File::options().create(true).append(true).open(self.log(service)).unwrap();
-        let child = command(BINARIES[service], &self.variables[service])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn();
+        let child = command(BINARIES[service], &self.variables[service]).stdout(Stdio::null()).stderr(log).spawn();
         self.running[service] = Some(child.unwrap());
     }
 
@@ -139,9 +122,8 @@ impl Processes {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        if tokio::time::timeout(READY, answers).await.is_err() {
-            panic!("{} is not ready: {}", BINARIES[service], self.said(service));
-        }
+        let is_ready = tokio::time::timeout(READY, answers).await.is_ok();
+        assert!(is_ready, "{} is not ready: {}", BINARIES[service], self.said(service));
     }
 
     fn said(&self, service: usize) -> String {
@@ -232,10 +214,10 @@ async fn the_journey_crosses_nine_processes_that_end_when_asked() {
     for (name, status) in processes.terminate().await {
         assert_eq!(status.code(), Some(0), "{name} after SIGTERM");
     }
-    for service in 0..BINARIES.len() {
+    for (service, name) in BINARIES.iter().enumerate() {
         let said = processes.said(service);
         assert!(!said.contains(SECRET) && !said.contains(WEBHOOK_SECRET), "a secret in {said}");
-        assert!(!said.contains("\"level\":\"ERROR\""), "{} logged {said}", BINARIES[service]);
+        assert!(!said.contains("\"level\":\"ERROR\""), "{name} logged {said}");
     }
     processes.stop().await;
 }

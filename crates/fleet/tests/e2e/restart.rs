@@ -22,10 +22,7 @@ async fn state_outlives_a_restart_and_no_event_is_applied_twice() {
     let client = support::client(&fleet);
     let bus = Bus::new(&fleet.stores.brokers);
     let old_token = &traces.learner.token;
-    client
-        .get(old_token, "/auth/me")
-        .await
-        .expect("a token from before the restart is still good");
+    client.get(old_token, "/auth/me").await.expect("a token from before the restart is still good");
     let learner = client.log_in(&traces.learner.email).await.unwrap();
     let active = client.get(&learner.token, &format!("/roadmaps/active/{}", learner.id)).await;
     let active = active.unwrap();

@@ -39,11 +39,7 @@ pub(crate) async fn start(directory: &TempDir, variables: &[(&str, &str)]) -> Fl
         env.set(name, *value);
     }
     let data = DataDir::open(directory.path()).unwrap();
-    let options = Options {
-        postgres: Port::Any,
-        broker: Port::Any,
-        durable: false,
-    };
+    let options = Options { postgres: Port::Any, broker: Port::Any, durable: false };
     Fleet::start(env, &data, options, Ports::Any).await.unwrap()
 }
 
