@@ -154,7 +154,9 @@ impl Cv {
                 }
                 continue;
             }
-            cv.read_line(line);
+            for sentence in sentences(line) {
+                cv.read_sentence(sentence);
+            }
             if !matches!(section, "education" | "certificates") && education(line).is_empty() {
                 periods.extend(history::periods(line, today));
             }
@@ -180,17 +182,17 @@ impl Cv {
         self.months > 0 && claimed >= self.years() + 2.0
     }
 
-    fn read_line(&mut self, line: &str) {
+    fn read_sentence(&mut self, sentence: &str) {
         let quote = || -> String {
-            let line = line.trim_start_matches(|c: char| !c.is_alphanumeric());
-            line.chars().take(MAX_QUOTED_CHARS).collect()
+            let sentence = sentence.trim_start_matches(|c: char| !c.is_alphanumeric());
+            sentence.chars().take(MAX_QUOTED_CHARS).collect()
         };
-        let lower = line.to_lowercase();
+        let lower = sentence.to_lowercase();
         if DUTIES.iter().any(|duty| lower.contains(duty)) {
             if self.weak_lines.len() < MAX_QUOTED {
                 self.weak_lines.push(quote());
             }
-        } else if states_result(line) && self.achievements.len() < MAX_QUOTED {
+        } else if states_result(sentence) && self.achievements.len() < MAX_QUOTED {
             self.achievements.push(quote());
         }
     }
@@ -214,6 +216,24 @@ fn heading(line: &str) -> Option<&'static str> {
     let bare = line.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let found = SECTIONS.iter().find(|(_, names)| names.contains(&bare.as_str()));
     found.map(|(section, _)| *section)
+}
+
+/// The sentences of a line; a dot ends one only before a space and a capital letter.
+fn sentences(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = |at: usize| {
+            let mut next = rest[at + 1..].chars();
+            next.next() == Some(' ') && next.next().is_some_and(char::is_uppercase)
+        };
+        let end = rest.match_indices(['.', '!', '?', ';']).find(|(at, _)| ends(*at));
+        let (sentence, remaining) = rest.split_at(end.map_or(rest.len(), |(at, _)| at + 1));
+        rest = remaining;
+        Some(sentence.trim())
+    })
 }
 
 /// An action together with a number that is not a year.
@@ -299,6 +319,8 @@ mod tests {
     fn only_an_action_with_a_number_is_a_result() {
         let cv = read("Increased sales by 20%\nIncreased sales\nLed a team in 2019\n20 years old");
         assert_eq!(cv.achievements, ["Increased sales by 20%"]);
+        let prose = read("Engineer at Acme Inc. Led a team of 4. Cut the load by 1.5 %. Likes tea.");
+        assert_eq!(prose.achievements, ["Led a team of 4.", "Cut the load by 1.5 %."]);
     }
 
     #[test]

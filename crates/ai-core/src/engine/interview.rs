@@ -13,7 +13,7 @@ use super::gap;
 use super::inventory::Inventory;
 use super::scoring::{self, Criterion, Score};
 use super::target::{self, Grade, Target};
-use super::words::{Context, normalise};
+use super::words::{Context, counted, normalise};
 use super::{Answer, as_f64};
 
 const COUNT_FIELDS: &[&str] = &["questioncount", "count", "numberofquestions", "numquestions", "limit"];
@@ -203,7 +203,7 @@ impl<'a> Draw<'a> {
     fn questions(&self) -> Vec<&'a Question> {
         let behavioural = match self.only {
             Some(Kind::Behavioural) => self.count,
-            None if self.count >= 3 => self.count.div_ceil(BEHAVIOURAL_SHARE),
+            None if self.count >= 3 => ((self.count + BEHAVIOURAL_SHARE / 2) / BEHAVIOURAL_SHARE).max(1),
             _ => 0,
         };
         let on_the_job = |question: &Question| {
@@ -219,10 +219,14 @@ impl<'a> Draw<'a> {
         let mut candidates: Vec<&Question> = self.catalog.questions.iter().filter(|question| fits(question)).collect();
         candidates.sort_by_cached_key(|question| (Reverse(self.relevance(question)), self.lot(question)));
         let mut drawn: Vec<&Question> = Vec::with_capacity(count);
-        for question in candidates {
-            let same = drawn.iter().filter(|each| each.skill == question.skill).count();
-            if drawn.len() < count && (same < MAX_PER_SKILL || self.is_in_focus(question)) {
-                drawn.push(question);
+        // One question a skill, before any skill gets another.
+        for limit in 1..=MAX_PER_SKILL {
+            for question in &candidates {
+                let is_new = !drawn.iter().any(|each| each.id == question.id);
+                let same = drawn.iter().filter(|each| each.skill == question.skill).count();
+                if drawn.len() < count && is_new && (same < limit || self.is_in_focus(question)) {
+                    drawn.push(question);
+                }
             }
         }
         drawn
@@ -314,11 +318,11 @@ fn summary(target: &Target<'_>, drawn: usize, scored: &[Scored], score: f64) -> 
     let role = &target.role.title;
     let grade = target.grade.name();
     let Some(weakest) = scored.iter().min_by(|a, b| a.score.total.total_cmp(&b.score.total)) else {
-        return format!("{drawn} questions for {role} ({grade}). Answer them one by one to be scored.");
+        return format!("{} for {role} ({grade}). Answer them one by one to be scored.", counted(drawn, "question"));
     };
     format!(
-        "{} answers for {role} ({grade}), {score} of 100 on average. The one to work on first: \"{}\".",
-        scored.len(),
+        "{} for {role} ({grade}), {score} of 100 on average. The one to work on first: \"{}\".",
+        counted(scored.len(), "answer"),
         weakest.question
     )
 }

@@ -27,6 +27,9 @@ const LEVEL_FIELDS: &[&str] = &["proficiency", "score", "level", "proficiencylev
 /// A list this long is a mistake or an attack, not a person.
 const MAX_SKILLS: usize = 300;
 
+/// A part of a text with more words is a sentence and no name.
+const NAME_WORDS: usize = 3;
+
 /// How well somebody knows a skill.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Known {
@@ -50,8 +53,16 @@ impl Inventory {
     /// Reads the skills of an input.
     pub(super) fn read(catalog: &Catalog, fields: &Fields<'_>) -> Self {
         let mut inventory = Self::default();
+        let in_prose = fields.get(SKILL_FIELDS).is_some_and(Value::is_string);
         for item in fields.list(SKILL_FIELDS).into_iter().take(MAX_SKILLS) {
-            inventory.add_item(catalog, &item);
+            if in_prose && item.text.split_whitespace().count() > NAME_WORDS {
+                // "I know some Python and a bit of SQL": nothing in it is a name that we do not know.
+                for skill in catalog.skills_in(&item.text, Context::Title) {
+                    inventory.state(skill, None);
+                }
+            } else {
+                inventory.add_item(catalog, &item);
+            }
         }
         inventory.infer(catalog);
         inventory
@@ -206,6 +217,13 @@ mod tests {
         let (catalog, inventory) = read(&input);
         assert_eq!(inventory.keys(&catalog), ["javascript", "postgresql", "html", "css", "beekeeping"]);
         assert_eq!(inventory.unrecognised, ["Beekeeping"]);
+    }
+
+    #[test]
+    fn skills_may_be_told_in_a_sentence() {
+        let input = json!({"currentSkills": "I know some Python and a bit of SQL, never had to go further, weaving"});
+        let (catalog, inventory) = read(&input);
+        assert_eq!(inventory.keys(&catalog), ["python", "sql", "weaving"]);
     }
 
     #[test]

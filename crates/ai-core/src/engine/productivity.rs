@@ -59,6 +59,13 @@ struct PlannedDay {
     task: String,
 }
 
+/// What a session is about.
+#[derive(Clone)]
+struct Subject {
+    focus: String,
+    task: String,
+}
+
 /// The week as the input tells it.
 struct Week {
     minutes: Option<u32>,
@@ -234,12 +241,20 @@ impl Week {
     }
 
     /// What to work on, in turn.
-    fn subjects(&self) -> Vec<String> {
-        let mut subjects: Vec<String> = self.weak().map(|(skill, _)| skill.clone()).collect();
+    fn subjects(&self) -> Vec<Subject> {
+        let practice = |skill: &str| Subject {
+            focus: skill.to_owned(),
+            task: format!("Practise {skill}: one exercise with a clear end, then three lines from memory"),
+        };
+        let step = |goal: &str| Subject {
+            focus: goal.to_owned(),
+            task: format!("\"{goal}\": the next step that can be finished in one session"),
+        };
+        let mut subjects: Vec<Subject> = self.weak().map(|(skill, _)| practice(skill)).collect();
         let open = self.goals.iter().filter(|(_, progress)| progress.is_none_or(|percent| percent < 100.0));
-        subjects.extend(open.take(2).map(|(goal, _)| goal.clone()));
+        subjects.extend(open.take(2).map(|(goal, _)| step(goal)));
         if subjects.is_empty() {
-            subjects.push("the current stage of your roadmap".to_owned());
+            subjects.push(step("The current stage of your roadmap"));
         }
         subjects
     }
@@ -251,25 +266,24 @@ fn plan(week: &Week, target: u32) -> Vec<PlannedDay> {
     let sessions = target.div_ceil(SESSION_MINUTES).clamp(2, 6);
     let step = target / 5;
     let subjects = week.subjects();
-    let used = evenly(sessions);
-    used.iter()
+    let mut subjects = subjects.iter().cycle();
+    evenly(sessions)
+        .into_iter()
         .zip(0..sessions)
-        .map(|(day, at)| {
+        .filter_map(|(day, at)| {
             let share = step / sessions + u32::from(at < step % sessions);
             let is_last = at + 1 == sessions;
-            let subject = &subjects[usize::try_from(at).unwrap_or_default() % subjects.len()];
-            PlannedDay {
-                day,
-                minutes: share * 5,
-                focus: if is_last { "Review".to_owned() } else { subject.clone() },
-                task: if is_last {
-                    "Repeat the week from memory, note what was in the way, plan the next one".to_owned()
-                } else {
-                    format!("One piece of work with an end on {subject}; then three lines from memory")
-                },
-            }
+            let subject = if is_last { review() } else { subjects.next()?.clone() };
+            Some(PlannedDay { day, minutes: share * 5, focus: subject.focus, task: subject.task })
         })
         .collect()
+}
+
+fn review() -> Subject {
+    Subject {
+        focus: "Review".to_owned(),
+        task: "Repeat the week from memory, note what was in the way, plan the next one".to_owned(),
+    }
 }
 
 /// The days for two to six sessions, with rest between them where possible.

@@ -11,6 +11,7 @@ use super::gap::{self, Gap};
 use super::history::Period;
 use super::inventory::Inventory;
 use super::target::{self, Target};
+use super::words::counted;
 use super::{Answer, as_f64};
 
 const TEXT_FIELDS: &[&str] = &[
@@ -154,13 +155,13 @@ fn strengths(catalog: &Catalog, cv: &Cv, role_fit: &[RoleFit<'_>]) -> Vec<String
     let mut strengths = Vec::new();
     if cv.skills.len() >= FEW_SKILLS {
         let names: Vec<&str> = cv.skills.iter().take(EXAMPLES).map(|(id, _)| catalog.name(*id)).collect();
-        strengths.push(format!("{} recognisable skills, above all {}", cv.skills.len(), names.join(", ")));
+        strengths.push(format!("{}, above all {}", counted(cv.skills.len(), "recognisable skill"), names.join(", ")));
     }
     if cv.years() >= 1.0 {
         strengths.push(format!("{} years of experience", cv.years()));
     }
     if let Some(first) = cv.achievements.first() {
-        strengths.push(format!("{} results with numbers, for example: {first}", cv.achievements.len()));
+        strengths.push(format!("{} with numbers, for example: {first}", counted(cv.achievements.len(), "result")));
     }
     if !cv.education.is_empty() {
         strengths.push(format!("education is stated: {}", cv.education.join(", ")));
@@ -183,14 +184,17 @@ fn gaps(cv: &Cv) -> Vec<String> {
         (cv.word_count == 0, "there is no text".to_owned()),
         (!cv.contact.email, "no e-mail address".to_owned()),
         (cv.skills.is_empty(), "no recognisable skills".to_owned()),
-        ((1..FEW_SKILLS).contains(&cv.skills.len()), format!("only {} recognisable skills", cv.skills.len())),
+        (
+            (1..FEW_SKILLS).contains(&cv.skills.len()),
+            format!("only {}", counted(cv.skills.len(), "recognisable skill")),
+        ),
         (cv.years() <= 0.0, "no dated work experience".to_owned()),
         (cv.achievements.is_empty(), "no results with numbers".to_owned()),
         ((1..FEW_ACHIEVEMENTS).contains(&cv.achievements.len()), "few results with numbers".to_owned()),
         (cv.education.is_empty(), "no education or certificates".to_owned()),
         ((1..SHORT_WORDS).contains(&cv.word_count), format!("short: {} words", cv.word_count)),
         (cv.word_count > LONG_WORDS, format!("long: {} words", cv.word_count)),
-        (!cv.weak_lines.is_empty(), format!("{} lines describe duties instead of results", cv.weak_lines.len())),
+        (!cv.weak_lines.is_empty(), format!("duties instead of results in {}", counted(cv.weak_lines.len(), "line"))),
         (!holes.is_empty(), format!("unexplained time: {}", holes.join("; "))),
         (cv.claims_more_years_than_dated(), "more years of experience are claimed than the dates show".to_owned()),
     ];
@@ -265,16 +269,16 @@ fn summary(catalog: &Catalog, cv: &Cv, role_fit: &[RoleFit<'_>]) -> String {
     let skills = if names.is_empty() {
         "no recognisable skills".to_owned()
     } else {
-        format!("{} recognisable skills ({})", cv.skills.len(), names.join(", "))
+        format!("{} ({})", counted(cv.skills.len(), "recognisable skill"), names.join(", "))
     };
     let fit = role_fit.first().map_or_else(String::new, |best| {
-        format!(" It fits {} best compared: {} % covered.", best.role, best.coverage_percent)
+        format!(" It shows {} % of what {} asks for.", best.coverage_percent, best.role)
     });
     format!(
-        "A CV of {} words with {skills}, {} years of experience and {} results with numbers.{fit}",
-        cv.word_count,
+        "A CV of {} with {skills}, {} years of experience and {} with numbers.{fit}",
+        counted(cv.word_count, "word"),
         cv.years(),
-        cv.achievements.len()
+        counted(cv.achievements.len(), "result")
     )
 }
 

@@ -64,6 +64,11 @@ pub(super) fn slug(text: &str) -> String {
     joined.chars().take(64).collect()
 }
 
+/// `1 result`, `2 results`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn is_word_character(character: char) -> bool {
     character.is_alphanumeric() || character == '+' || character == '#'
 }
