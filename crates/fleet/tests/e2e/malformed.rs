@@ -312,6 +312,23 @@ async fn every_route_refuses_every_malformed_request_and_says_why() {
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
+/// The paths that the REST crate routes below `/v1`, with ids' names as `requests` has them.
+fn routed() -> BTreeSet<String> {
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rest/src");
+    let files = std::fs::read_dir(sources).unwrap();
+    let text: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let paths = text.split(".route(").skip(1).filter_map(|call| call.split('"').nth(1));
+    paths.filter(|path| !path.starts_with("/.well-known")).map(|path| path.replace('_', "").to_lowercase()).collect()
+}
+
+#[test]
+fn no_route_is_left_out() {
+    let names = ["userId", "tenantId", "courseId", "lessonId", "draftId", "roadmapId"];
+    let routes = requests::all(&names.map(|name| (name, String::new())).into());
+    let tested = routes.iter().map(|route| route.path).chain(["/billing/webhooks"]);
+    assert_eq!(tested.map(str::to_lowercase).collect::<BTreeSet<_>>(), routed());
+}
+
 /// Webhooks prove who sends them by a signature of their raw body.
 async fn webhooks(tester: &Tester, secret: &str) {
     let body = json!({
