@@ -1,5 +1,7 @@
 //! Logs: one JSON object a line in production, readable lines on a terminal.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Starts logging to standard error; a second call in the same process changes nothing.
@@ -14,7 +16,7 @@ pub fn init(level: &str, json: bool) {
     let started = if json {
         registry.with(lines.json().flatten_event(true).with_current_span(true).with_span_list(false)).try_init()
     } else {
-        registry.with(lines.compact().with_target(false)).try_init()
+        registry.with(lines.compact().with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init()
     };
     if started.is_err() {
         tracing::debug!("logging was started before");
