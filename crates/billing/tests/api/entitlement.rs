@@ -1,7 +1,10 @@
 use careeros_billing::usage::{GROUP, Usage};
 use careeros_shared::{
     identity::Role,
-    proto::billing::{CheckEntitlementRequest, subscription_billing_service_client::SubscriptionBillingServiceClient},
+    proto::{
+        billing::{CheckEntitlementRequest, subscription_billing_service_client::SubscriptionBillingServiceClient},
+        common::RequestMeta,
+    },
     testing::{self, TestUser},
 };
 use serde_json::json;
@@ -35,6 +38,25 @@ async fn the_seeded_plans_include_what_they_say() {
     }
     let reason = billing.entitled(&users[0], "roadmap.regenerate").await.unwrap_err();
     assert_eq!(reason, "the plan FREEMIUM does not include roadmap.regenerate");
+}
+
+#[tokio::test]
+async fn a_plan_that_the_client_claims_to_have_counts_for_nothing() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    let meta = RequestMeta { plan_tier: "ENTERPRISE".into(), ..RequestMeta::default() };
+    let message = CheckEntitlementRequest {
+        meta: Some(meta),
+        user_id: ada.id.to_string(),
+        feature_key: "roadmap.regenerate".into(),
+    };
+    let mut request = Request::new(message);
+    for (name, value) in [("x-plan-tier", "ENTERPRISE"), ("x-user-plan", "ENTERPRISE")] {
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    request.metadata_mut().insert("authorization", format!("Bearer {}", ada.token).parse().unwrap());
+    let mut client = SubscriptionBillingServiceClient::new(billing.service.transport.clone());
+    assert!(!client.check_entitlement(request).await.unwrap().into_inner().allowed);
 }
 
 #[tokio::test]
