@@ -5,24 +5,22 @@
 # ROADMAP_DATABASE_URL, LMS_DATABASE_URL, EDU_TRACKER_DATABASE_URL, BILLING_DATABASE_URL, ANALYTICS_DATABASE_URL), with a
 # role that may create tables. DATABASE_URL stands in for those that are not set, with its database's name replaced.
 #
-# The binaries are looked for in CAREEROS_BIN (a directory), on PATH, and else built.
+# The program `careeros` is looked for in CAREEROS_BIN (a directory), on PATH, and else built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-binary() { # name: prints how to run it
-    if [ -n "${CAREEROS_BIN:-}" ]; then
-        echo "$CAREEROS_BIN/$1"
-    elif command -v "$1" >/dev/null; then
-        command -v "$1"
-    else
-        cargo build --quiet -p "$1" >&2
-        echo "${CARGO_TARGET_DIR:-target}/debug/$1"
-    fi
-}
+if [ -n "${CAREEROS_BIN:-}" ]; then
+    program=$CAREEROS_BIN/careeros
+elif command -v careeros >/dev/null; then
+    program=careeros
+else
+    cargo build --quiet --locked -p careeros >&2
+    program=${CARGO_TARGET_DIR:-target}/debug/careeros
+fi
 
 for pair in auth:auth profile:user_profile ai-core:ai_core roadmap:roadmap lms:lms edu-tracker:edu_tracker \
     billing:billing analytics:analytics; do
-    crate=${pair%%:*} database=${pair##*:}
+    service=${pair%%:*} database=${pair##*:}
     variable="$(echo "$database" | tr '[:lower:]' '[:upper:]')_DATABASE_URL"
     url=${!variable:-}
     if [ -z "$url" ]; then
@@ -34,5 +32,5 @@ for pair in auth:auth profile:user_profile ai-core:ai_core roadmap:roadmap lms:l
         # What follows a question mark, such as ?sslmode=require, holds for every database.
         url="${server%/*}/$database${DATABASE_URL#"$server"}"
     fi
-    DATABASE_URL=$url "$(binary "careeros-$crate")" migrate
+    DATABASE_URL=$url "$program" "$service" migrate
 done

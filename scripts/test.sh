@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-./scripts/setup.sh
+./scripts/setup.sh tests
 # Queries are checked against the committed metadata, so that building needs no database.
 export SQLX_OFFLINE=true
 
@@ -14,7 +14,7 @@ if [ $# -gt 0 ]; then
     # The end-to-end tests run the services' own binaries.
     cargo build --locked --workspace --bins
 else
-    # This selection also builds every binary, the launcher's and the nine services' among them.
+    # This selection also builds the binary of every crate that has tests beside it, which are all.
     set -- --workspace --all-features
 fi
 # What does not compile is said before anything is started.

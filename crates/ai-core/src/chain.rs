@@ -3,10 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rust_decimal::Decimal;
+use careeros_shared::trace::Span;
+use rust_decimal::{Decimal, prelude::ToPrimitive};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    SERVICE,
     pricing::Price,
     provider::{CallError, Prompt, Provider, Tokens},
 };
@@ -14,10 +16,12 @@ use crate::{
 mod breaker;
 mod retry;
 mod streaming;
+mod traced;
 
 use breaker::Breaker;
 pub use retry::RetryPolicy;
 pub use streaming::Streaming;
+pub use traced::Trail;
 
 /// The outcome of a call whose answer was accepted.
 const OK: &str = "ok";
@@ -35,6 +39,17 @@ pub struct Budget {
     pub call: Duration,
 }
 
+/// What models are asked for one execution.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// What is asked.
+    pub prompt: &'a Prompt,
+    /// How long the answer may take.
+    pub budget: Budget,
+    /// Which trace the calls are part of.
+    pub trail: Trail<'a>,
+}
+
 /// One call to a model.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -48,6 +63,22 @@ pub struct Attempt {
     pub tokens: Tokens,
     /// What that cost in dollars.
     pub cost: Decimal,
+}
+
+impl Attempt {
+    /// Counts the call, which was part of an execution of `flow`.
+    pub fn count(&self, flow: &str) {
+        let label = |name: &'static str, value: &str| metrics::Label::new(name, value.to_owned());
+        let call = vec![label("service", SERVICE.name), label("flow", flow), label("model", &self.model)];
+        let with = |more| call.iter().cloned().chain([more]).collect::<Vec<_>>();
+        metrics::counter!("ai_model_calls_total", with(label("outcome", self.outcome))).increment(1);
+        metrics::histogram!("ai_model_call_duration_seconds", call.clone()).record(self.latency);
+        for (kind, tokens) in [("prompt", self.tokens.prompt), ("completion", self.tokens.completion)] {
+            metrics::counter!("ai_tokens_total", with(label("kind", kind))).increment(tokens);
+        }
+        // The sum of these is what the calls have cost; a counter would hold whole dollars only.
+        metrics::histogram!("ai_model_call_cost_usd", call).record(self.cost.to_f64().unwrap_or_default());
+    }
 }
 
 /// An accepted answer.
@@ -98,9 +129,8 @@ impl Chain {
     /// Asks the models, at most the first `models` of them, until `accept` takes an answer.
     pub async fn run<T>(
         &self,
-        prompt: &Prompt,
+        question: Question<'_>,
         policy: RetryPolicy,
-        budget: Budget,
         models: usize,
         accept: impl Fn(&str) -> Option<T>,
     ) -> Run<T> {
@@ -108,7 +138,7 @@ impl Chain {
         let links = &self.links[..models.min(self.links.len())];
         for (at, link) in links.iter().enumerate() {
             let is_last = at + 1 == links.len();
-            let answered = link.ask(prompt, policy, budget, is_last, &accept, &mut run.attempts).await;
+            let answered = link.ask(question, policy, is_last, &accept, &mut run.attempts).await;
             if let Some(value) = answered {
                 run.answer = Some(Answer { value, model: link.provider.model().to_owned(), primary: at == 0 });
                 break;
@@ -123,13 +153,13 @@ impl Link {
     /// another call only where the next model, if there is one, still gets its time.
     async fn ask<T>(
         &self,
-        prompt: &Prompt,
+        question: Question<'_>,
         policy: RetryPolicy,
-        budget: Budget,
         is_last: bool,
         accept: &impl Fn(&str) -> Option<T>,
         attempts: &mut Vec<Attempt>,
     ) -> Option<T> {
+        let Question { prompt, budget, trail } = question;
         let reserved = if is_last { Duration::ZERO } else { budget.call };
         for failed in 1..=policy.attempts.max(1) {
             let started = Instant::now();
@@ -137,18 +167,19 @@ impl Link {
                 return None;
             }
             let until = (started + budget.call).min(budget.deadline);
+            let span = trail.begin(&*self.provider, prompt);
             let result = timeout_at(until, self.provider.complete(prompt)).await.unwrap_or(Err(CallError::Timeout));
             self.note(result.as_ref().err());
             let error = match result {
                 Ok(completion) => {
                     let tokens = completion.tokens.unwrap_or_else(|| Tokens::estimate(prompt, &completion.text));
                     let value = accept(&completion.text);
-                    attempts.push(self.attempt(if value.is_some() { OK } else { INVALID }, started, tokens));
+                    attempts.push(self.attempt(span, if value.is_some() { OK } else { INVALID }, started, tokens));
                     return value;
                 }
                 Err(error) => error,
             };
-            attempts.push(self.attempt(error.name(), started, Tokens::default()));
+            attempts.push(self.attempt(span, error.name(), started, Tokens::default()));
             let asked = if let CallError::RateLimited(asked) = error { asked } else { None };
             let wait = policy.wait(failed, rand::random(), asked);
             let too_late = Instant::now() + wait + reserved >= budget.deadline;
@@ -171,17 +202,23 @@ impl Link {
         }
     }
 
-    fn attempt(&self, outcome: &'static str, started: Instant, tokens: Tokens) -> Attempt {
+    /// The call that began at `started`; ends its span.
+    fn attempt(&self, span: Span, outcome: &'static str, started: Instant, tokens: Tokens) -> Attempt {
         let model = self.provider.model().to_owned();
-        metrics::counter!("ai_model_calls_total", "model" => model.clone(), "outcome" => outcome).increment(1);
-        Attempt { model, outcome, latency: started.elapsed(), tokens, cost: self.price.of(tokens) }
+        let attempt = Attempt { model, outcome, latency: started.elapsed(), tokens, cost: self.price.of(tokens) };
+        traced::end(span, &attempt);
+        attempt
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::VecDeque, sync::Mutex};
+    use std::{
+        collections::VecDeque,
+        sync::{LazyLock, Mutex},
+    };
 
+    use careeros_shared::trace::Tracer;
     use futures::StreamExt;
 
     use super::*;
@@ -231,13 +268,16 @@ mod tests {
         Prompt { messages: vec![Message { speaker: Speaker::User, text: "?".to_owned() }], json: false }
     }
 
-    fn budget() -> Budget {
-        Budget { deadline: Instant::now() + Duration::from_secs(25), call: Duration::from_secs(10) }
+    static OFF: LazyLock<Tracer> = LazyLock::new(Tracer::off);
+
+    fn question(prompt: &Prompt) -> Question<'_> {
+        let budget = Budget { deadline: Instant::now() + Duration::from_secs(25), call: Duration::from_secs(10) };
+        Question { prompt, budget, trail: Trail { tracer: &OFF, parent: "" } }
     }
 
     async fn ask(chain: &Chain) -> Run<String> {
         let accept = |text: &str| (text != "nonsense").then(|| text.to_owned());
-        chain.run(&prompt(), RetryPolicy::default(), budget(), usize::MAX, accept).await
+        chain.run(question(&prompt()), RetryPolicy::default(), usize::MAX, accept).await
     }
 
     fn outcomes<T>(run: &Run<T>) -> Vec<(&str, &str)> {
@@ -317,7 +357,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_falls_over_before_its_first_piece_and_keeps_what_came_after() {
         let chain = chain([model("a", [Err(CallError::Server(500))]), model("b", [Ok("Hel|lo|!|lost")])]);
-        let (streaming, attempts) = chain.stream(&prompt(), budget()).await;
+        let prompt = prompt();
+        let (streaming, attempts) = chain.stream(question(&prompt)).await;
         let mut streaming = streaming.unwrap();
         let mut text = String::new();
         while let Some(piece) = streaming.next().await {
@@ -325,7 +366,7 @@ mod tests {
         }
         assert_eq!((text.as_str(), streaming.broke(), streaming.primary), ("Hello", true, false));
         assert_eq!(attempts[0].outcome, "server_error");
-        let last = streaming.finish(&prompt(), &text);
+        let last = streaming.finish(&prompt, &text);
         assert_eq!((last.model.as_str(), last.outcome, last.tokens.completion), ("b", "connection_error", 2));
     }
 }

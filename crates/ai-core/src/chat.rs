@@ -70,7 +70,7 @@ pub async fn answer(
     idempotency::run(&core.db, context, "ai.chat", request, async |claim: idempotency::Claim| {
         core.entitlement.require(context, subject).await?;
         let started = Instant::now();
-        let (reply, attempts) = ask(core, &conversation).await?;
+        let (reply, attempts) = ask(core, context, &conversation).await?;
         let execution = reply.execution(context, attempts, started);
         let response = response(&execution);
         execution.record(core, context, subject, Some((&claim, &response))).await?;
@@ -181,13 +181,14 @@ impl Reply {
 }
 
 /// A whole answer.
-async fn ask(core: &Core, conversation: &Conversation) -> Result<(Reply, Vec<Attempt>)> {
+async fn ask(core: &Core, context: &Context, conversation: &Conversation) -> Result<(Reply, Vec<Attempt>)> {
     if core.chain.is_empty() {
         return Ok((conversation.compute(core), Vec::new()));
     }
     let accept = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let (prompt, policy) = (conversation.prompt(core)?, RetryPolicy::default());
-    let Run { answer, attempts } = core.chain.run(&prompt, policy, core.limits.budget(), usize::MAX, accept).await;
+    let question = core.question(&prompt, core.limits.budget(), context);
+    let Run { answer, attempts } = core.chain.run(question, policy, usize::MAX, accept).await;
     let reply = match answer {
         Some(answer) => Reply::by_model(answer.value, &answer.model, answer.primary, false),
         None => conversation.compute(core),
@@ -204,7 +205,7 @@ async fn write(
     sender: &mpsc::Sender<Result<ChatMentorChunk, GrpcStatus>>,
 ) -> Result<ChatMentorResponse> {
     let started = Instant::now();
-    let (reply, attempts) = ask_for_pieces(core, conversation, sender).await?;
+    let (reply, attempts) = ask_for_pieces(core, context, conversation, sender).await?;
     let execution = reply.execution(context, attempts, started);
     let response = response(&execution);
     execution.record::<ChatMentorResponse>(core, context, subject, None).await?;
@@ -213,11 +214,13 @@ async fn write(
 
 async fn ask_for_pieces(
     core: &Core,
+    context: &Context,
     conversation: &Conversation,
     sender: &mpsc::Sender<Result<ChatMentorChunk, GrpcStatus>>,
 ) -> Result<(Reply, Vec<Attempt>)> {
     let prompt = conversation.prompt(core)?;
-    let (streaming, mut attempts) = core.chain.stream(&prompt, core.limits.stream_budget()).await;
+    let (streaming, mut attempts) =
+        core.chain.stream(core.question(&prompt, core.limits.stream_budget(), context)).await;
     let Some(mut streaming) = streaming else {
         let reply = conversation.compute(core);
         sender.send(Ok(chunk(Kind::Delta(reply.text.clone())))).await.ok();

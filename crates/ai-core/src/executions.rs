@@ -102,7 +102,7 @@ pub async fn execute(
     idempotency::run(&core.db, context, "ai.execute", request, async |claim: Claim| {
         core.entitlement.require(context, subject).await?;
         let started = Instant::now();
-        let (outcome, attempts) = carry_out(core, &flow, &input, context.now).await?;
+        let (outcome, attempts) = carry_out(core, &flow, &input, context).await?;
         let execution = Execution {
             id: id::new(context.now),
             flow_name: &flow.name,
@@ -152,14 +152,15 @@ async fn carry_out(
     core: &Core,
     flow: &Flow,
     input: &Map<String, Value>,
-    now: DateTime<Utc>,
+    context: &Context,
 ) -> Result<(Outcome, Vec<Attempt>)> {
     let Run { answer, attempts } = if core.chain.is_empty() {
         Run { answer: None, attempts: Vec::new() }
     } else {
         let prompt = core.prompts.flow(&flow.name, &flow.prompt_version, &flow.output.document, input)?;
         let models = if flow.fallback.backup_models { usize::MAX } else { 1 };
-        core.chain.run(&prompt, flow.retry, core.limits.budget(), models, |text| accept(flow, text)).await
+        let question = core.question(&prompt, core.limits.budget(), context);
+        core.chain.run(question, flow.retry, models, |text| accept(flow, text)).await
     };
     let outcome = match answer {
         Some(answer) => {
@@ -173,7 +174,7 @@ async fn carry_out(
                 model: answer.model,
             }
         }
-        None => compute(core, flow, input, now)?,
+        None => compute(core, flow, input, context.now)?,
     };
     Ok((outcome, attempts))
 }
@@ -252,7 +253,7 @@ impl Execution<'_> {
     ) -> Result<()> {
         match answer.filter(|_| context.idempotency_key.is_some()) {
             // The statement is a transaction of its own and says itself whose rows it sees: one round trip.
-            None => self.insert(core.db.pool(), context, subject).await?,
+            None => self.insert(&core.db, context, subject).await?,
             Some((claim, response)) => {
                 let mut tx = core.db.begin(subject.tenant_id).await?;
                 self.insert(&mut *tx, context, subject).await?;
@@ -378,7 +379,11 @@ impl Execution<'_> {
     /// Logs and counts the execution, without what was asked or answered.
     fn report(&self) {
         let (status, flow) = (self.outcome.status.as_str(), self.flow_name.to_owned());
-        metrics::counter!("ai_flow_executions_total", "flow" => flow, "status" => status).increment(1);
+        let labels = [("service", crate::SERVICE.name.to_owned()), ("flow", flow), ("status", status.to_owned())];
+        metrics::counter!("ai_flow_executions_total", &labels).increment(1);
+        for attempt in &self.attempts {
+            attempt.count(self.flow_name);
+        }
         tracing::info!(
             execution.id = %self.id,
             flow.name = self.flow_name,

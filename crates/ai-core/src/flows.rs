@@ -144,7 +144,7 @@ async fn write(db: &Db, now: DateTime<Utc>) -> Result<()> {
             output,
             now,
         )
-        .execute(db.pool())
+        .execute(db)
         .await?;
     }
     Ok(())
@@ -156,7 +156,7 @@ async fn load(db: &Db) -> Result<Registry> {
                 fallback_policy_json
          from ai_flows where is_active"
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     let mut registry = Registry::new();
     for row in rows {

@@ -18,14 +18,16 @@ pub mod provider;
 pub mod schema;
 pub mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
 use careeros_shared::{
     Result,
-    boot::{Boot, Runtime},
+    boot::{self, Boot, Runtime},
     config::{Service, load},
+    context::Context,
     db::Db,
     error::Error,
+    trace::Tracer,
 };
 use sqlx::migrate::Migrator;
 use tokio::time::Instant;
@@ -33,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::{
-    chain::{Budget, Chain},
+    chain::{Budget, Chain, Question, Trail},
     config::Config,
     engine::Engine,
     entitlement::Entitlement,
@@ -41,7 +43,7 @@ use crate::{
     pricing::Prices,
     prompts::Prompts,
     provider::{
-        Provider,
+        Prompt, Provider,
         openai::{self, Endpoint, OpenAi},
     },
 };
@@ -57,7 +59,7 @@ const BILLING_DEADLINE: Duration = Duration::from_secs(3);
 /// What checking, computing and storing an answer may take besides.
 const ANSWERING: Duration = Duration::from_secs(1);
 /// How long executions whose clients have left may take after the servers have stopped.
-const LEFTOVERS: Duration = Duration::from_secs(5);
+const LEFTOVERS: Duration = Duration::from_secs(3);
 /// A streamed answer that is longer in the writing is cut.
 const STREAM_DEADLINE: Duration = Duration::from_mins(2);
 
@@ -78,6 +80,8 @@ pub struct Core {
     pub entitlement: Entitlement,
     /// How long models may take.
     pub limits: Limits,
+    /// Makes the spans of calls to models.
+    pub tracer: Tracer,
     tasks: TaskTracker,
 }
 
@@ -105,7 +109,13 @@ impl Core {
     ///
     /// # Errors
     /// Where embedded data are malformed or a model's address is not usable.
-    pub fn new(db: Db, models: Vec<Endpoint>, entitlement: Entitlement, limits: Limits) -> anyhow::Result<Self> {
+    pub fn new(
+        db: Db,
+        models: Vec<Endpoint>,
+        entitlement: Entitlement,
+        limits: Limits,
+        tracer: Tracer,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             flows: Flows::new(db.clone()),
             db,
@@ -114,8 +124,14 @@ impl Core {
             chain: chain(models)?,
             entitlement,
             limits,
+            tracer,
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// `prompt` as part of the request that `context` is of.
+    fn question<'a>(&'a self, prompt: &'a Prompt, budget: Budget, context: &'a Context) -> Question<'a> {
+        Question { prompt, budget, trail: Trail { tracer: &self.tracer, parent: &context.correlation.traceparent } }
     }
 
     /// Does `work` to its end even where the caller leaves: a model is paid for what it writes, and so it is recorded.
@@ -154,19 +170,24 @@ fn chain(models: Vec<Endpoint>) -> anyhow::Result<Chain> {
     Ok(Chain::new(links.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run)
+}
+
 /// Runs the service until its shutdown.
 ///
 /// # Errors
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, config) = load(&SERVICE, &boot.env, Config::read)?;
+    let (common, config) = load(&SERVICE, &boot.env, Config::read).await?;
     // Whoever waits must not be gone before the rules have answered.
     let deadline = config.deadline.min(common.request_timeout.saturating_sub(BILLING_DEADLINE + ANSWERING));
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&config.stores, &MIGRATIONS)?;
     let entitlement = Entitlement::new(runtime.connect(&config.billing_grpc_url, BILLING_DEADLINE)?);
     let limits = Limits { call: config.call_timeout, deadline };
-    let core = Arc::new(Core::new(db, config.models, entitlement, limits)?);
+    let core = Arc::new(Core::new(db, config.models, entitlement, limits, runtime.tracer.clone())?);
     let app = grpc::App { core: Arc::clone(&core), directory: runtime.directory.clone() };
     let served = runtime.serve(app.routes(), careeros_rest::ai::routes).await;
     core.drain().await;

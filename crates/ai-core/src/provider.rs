@@ -131,6 +131,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Its name in prices, usage and events.
     fn model(&self) -> &str;
 
+    /// The host and port that calls go to, where they leave the process.
+    fn server(&self) -> Option<(&str, u16)> {
+        None
+    }
+
     /// Asks for a whole answer. The caller bounds the time.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub async fn get(db: &Db, subject: Subject) -> Result<GetFlowUsageResponse> {
         subject.tenant_id,
         subject.user_id,
     )
-    .fetch_one(db.pool())
+    .fetch_one(db)
     .await?;
     Ok(usage)
 }

@@ -15,6 +15,8 @@ use uuid::Uuid;
 
 /// How often at most the table is brought up to date.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How soon it is looked again after nothing was to be done: reports can wait, and a service without work shall cost nothing.
+const IDLE: Duration = Duration::from_secs(5);
 /// A pause is this many times as long as the work before it, which bounds the share of the database that it takes.
 const PAUSE_FACTOR: u32 = 4;
 /// Tenants counted in one transaction at the most.
@@ -32,12 +34,16 @@ const LOCK: i64 = 0x6b70_6964_6169_6c79;
 pub async fn keep(db: Db, clock: Clock) {
     loop {
         let started = std::time::Instant::now();
-        let more = step(&db, clock.now()).await.unwrap_or_else(|error| {
+        let work = advance(&db, clock.now()).await.unwrap_or_else(|error| {
             tracing::debug!(error = %error, "the daily KPIs are brought up to date at the next try");
-            false
+            Work::Done
         });
-        let pause = started.elapsed() * PAUSE_FACTOR;
-        tokio::time::sleep(if more { pause } else { pause.max(INTERVAL) }).await;
+        let least = match work {
+            Work::Nothing => IDLE,
+            Work::Done => INTERVAL,
+            Work::Left => Duration::ZERO,
+        };
+        tokio::time::sleep(least.max(started.elapsed() * PAUSE_FACTOR)).await;
     }
 }
 
@@ -46,16 +52,33 @@ pub async fn keep(db: Db, clock: Clock) {
 /// # Errors
 /// 503 where the database is away.
 pub async fn step(db: &Db, now: DateTime<Utc>) -> Result<bool> {
+    Ok(advance(db, now).await? == Work::Left)
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    /// Nothing was noted, or another process is at it.
+    Nothing,
+    /// All that was noted is counted.
+    Done,
+    /// Something is left.
+    Left,
+}
+
+async fn advance(db: &Db, now: DateTime<Utc>) -> Result<Work> {
     let mut tx = db.begin_system().await?;
-    // Counting a large tenant's past may take longer than a request may.
+    // Counting a large tenant's past may take longer than a request may. And plans are kept while the queue grows from
+    // nothing to all tenants and back: the one that is best while it is empty is to read all of it.
     let lock = sqlx::query!(
-        r#"select pg_try_advisory_xact_lock($1) as "held!", set_config('statement_timeout', '300s', true) as timeout"#,
+        r#"select pg_try_advisory_xact_lock($1) as "held!", set_config('statement_timeout', '300s', true) as timeout,
+                  set_config('enable_seqscan', 'off', true) as seqscan"#,
         LOCK,
     )
     .fetch_one(&mut *tx)
     .await?;
     if !lock.held {
-        return Ok(false);
+        return Ok(Work::Nothing);
     }
     note_new_prices(&mut tx).await?;
     note_new_days(&mut tx, now).await?;
@@ -74,7 +97,8 @@ pub async fn step(db: &Db, now: DateTime<Utc>) -> Result<bool> {
         count(&mut tx, chunk).await?;
     }
     tx.commit().await?;
-    Ok(more)
+    let nothing = if noted.is_empty() { Work::Nothing } else { Work::Done };
+    Ok(if more { Work::Left } else { nothing })
 }
 
 /// A tenant whose days from `since` to `today` are to be counted.
@@ -101,13 +125,27 @@ impl Noted {
 
 /// Notes the tenants that activated a plan whose price has become known. Not the consumer's to do: it would miss those
 /// whose activation another consumer is writing at the time.
+///
+/// A price concerns what was activated while it is in force, and what was activated before any: who subscribed at an
+/// earlier price is not counted again.
 async fn note_new_prices(tx: &mut Tx) -> Result<()> {
+    let priced = sqlx::query_scalar!("update plan_prices set counted = true where not counted returning id")
+        .fetch_all(&mut **tx)
+        .await?;
+    if priced.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
-        "with priced as (update plan_prices set counted = true where not counted returning plan_code)
-         insert into kpi_changes (tenant_id, since)
-         select tenant_id, min(occurred_at) from subscription_events
-         where kind = 'ACTIVATED' and mrr_usd is null and plan_code in (select plan_code from priced)
-         group by tenant_id"
+        "insert into kpi_changes (tenant_id, since)
+         select e.tenant_id, min(e.occurred_at)
+         from plan_prices p
+         join subscription_events e on e.plan_code = p.plan_code and e.kind = 'ACTIVATED' and e.mrr_usd is null
+         where p.id = any($1)
+           and (e.occurred_at >= p.effective_at
+                or not exists (select from plan_prices earlier
+                               where earlier.plan_code = p.plan_code and earlier.effective_at <= e.occurred_at))
+         group by e.tenant_id",
+        &priced,
     )
     .execute(&mut **tx)
     .await?;
@@ -139,13 +177,18 @@ async fn note_new_days(tx: &mut Tx, now: DateTime<Utc>) -> Result<()> {
     Ok(())
 }
 
-/// Takes up to [`TENANTS`] tenants' notes.
+/// Takes up to [`TENANTS`] tenants' notes. One of a day to come, by a clock that was ahead, stays until then.
 async fn take(tx: &mut Tx, now: DateTime<Utc>) -> Result<Vec<Noted>> {
     let noted = sqlx::query_as!(
         Noted,
         r#"with taken as (
                delete from kpi_changes
-               where tenant_id in (select distinct tenant_id from kpi_changes limit $1)
+               where tenant_id in (
+                       select distinct tenant_id from kpi_changes
+                       where since <= $2 or local_day(tenant_id, since) <= local_day(tenant_id, $2)
+                       limit $1
+                   )
+                 and (since <= $2 or local_day(tenant_id, since) <= local_day(tenant_id, $2))
                returning tenant_id, since
            )
            select t.tenant_id as "tenant_id!", t.today as "today!",
@@ -173,7 +216,8 @@ async fn note(tx: &mut Tx, tenant_id: Uuid, since: NaiveDate) -> Result<()> {
     Ok(())
 }
 
-/// Counts `days`. A tenant that has a row for today is open; one that has none gets no further rows until it changes.
+/// Counts `days`. A tenant that has a row for today is open; one that has none gets no further rows until it changes. Today
+/// is kept in `kpi_now` besides, with what the tenant's AI runs come to.
 async fn count(tx: &mut Tx, days: &[Day]) -> Result<()> {
     sqlx::query!(
         "with counted as materialized (
@@ -181,6 +225,23 @@ async fn count(tx: &mut Tx, days: &[Day]) -> Result<()> {
                     kpi.mau > 0 or kpi.mrr_usd > 0 or kpi.churn_risk_score > 0 as counts
              from unnest($1::uuid[], $2::date[], $3::bool[]) d(tenant_id, day, is_today)
              cross join lateral kpi_on(d.tenant_id, d.day) kpi
+         ),
+         forgotten as (
+             delete from kpi_now n using counted c where n.tenant_id = c.tenant_id and c.is_today and not c.counts
+         ),
+         remembered as (
+             insert into kpi_now (tenant_id, day, dau, wau, mau, mrr_usd, churn_risk_score, ai_runs, ai_cost_usd)
+             select c.tenant_id, c.day, c.dau, c.wau, c.mau, c.mrr_usd, c.churn_risk_score, ai.runs, ai.cost_usd
+             from counted c
+             cross join lateral (
+                 select coalesce(sum(total_runs), 0)::bigint as runs, coalesce(sum(total_cost_usd), 0) as cost_usd
+                 from ai_usage_analytics a where a.tenant_id = c.tenant_id
+             ) ai
+             where c.is_today and c.counts
+             on conflict on constraint kpi_now_pkey do update
+             set day = excluded.day, dau = excluded.dau, wau = excluded.wau, mau = excluded.mau,
+                 mrr_usd = excluded.mrr_usd, churn_risk_score = excluded.churn_risk_score,
+                 ai_runs = excluded.ai_runs, ai_cost_usd = excluded.ai_cost_usd
          ),
          emptied as (
              delete from kpi_daily k using counted c

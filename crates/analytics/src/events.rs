@@ -13,8 +13,9 @@ use careeros_shared::{
         Envelope, Event, InvoicePaid, LessonCompleted, MasteryScoreUpdated, MilestoneCompleted, ModelCallCompleted,
         PlanChanged, ProductivityScoreComputed, ProfileUpdated, QuizSubmitted, RoadmapCreated, RoadmapDraftGenerated,
         RoadmapUpdated, RoleChanged, SkillGapAnalyzed, SkillsUpdated, StreakUpdated, SubscriptionActivated,
-        SubscriptionCanceled, SubscriptionRenewed, UserLoggedIn, UserRegistered,
+        SubscriptionCanceled, SubscriptionRenewed, TOPICS, UserLoggedIn, UserRegistered,
     },
+    projection::Projection,
 };
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -28,6 +29,18 @@ use crate::{
 
 /// The consumer group; it reads every topic.
 pub const GROUP: &str = "analytics-global-v1";
+
+/// What the group keeps. `kpi_daily`, `kpi_now` and `kpi_open` follow from it by [`crate::daily`], which the queue tells what to count
+/// again: a rebuild queues every day that has a row, so that none stays that the events do not explain.
+pub const PROJECTION: Projection = Projection {
+    group: GROUP,
+    topics: &TOPICS,
+    tables: &["funnel_events", "activity_days", "ai_usage_analytics", "subscription_events", "plan_prices"],
+    queues: &["kpi_changes"],
+    reads: &["tenant_settings"],
+    afterwards: &["insert into kpi_changes (tenant_id, since)
+         select tenant_id, min(day)::timestamp at time zone time_zone_of(tenant_id) from kpi_daily group by tenant_id"],
+};
 
 /// Which event something comes from.
 #[derive(Debug, Clone, Copy)]
@@ -197,7 +210,6 @@ fn valid<E: Event>(envelope: &Envelope) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use careeros_shared::events::TOPICS;
     use serde_json::{Value, json};
 
     use super::*;

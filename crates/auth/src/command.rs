@@ -1,19 +1,23 @@
 //! The command line: serving, and what operators do that no route does.
 
-use std::io::Read;
+use std::{ffi::OsString, io::Read, process::ExitCode};
 
 use careeros_shared::{
+    boot,
     clock::Clock,
     db::Db,
     env::{Env, Reader},
     identity::Verifier,
+    service_secret::ServiceSecret,
     telemetry,
 };
 use chrono::{DateTime, Utc};
 use clap::{Parser, Subcommand};
 use secrecy::SecretString;
 
-use crate::{SERVICE, keys::Keys, operators, passwords::Passwords, secrets::Secrets, tokens::Lifetimes};
+use crate::{
+    MIGRATIONS, SERVICE, keys::Keys, operators, passwords::Passwords, run, secrets::Secrets, tokens::Lifetimes,
+};
 
 /// What the process is asked to do.
 #[derive(Debug, Parser)]
@@ -27,10 +31,9 @@ pub struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve until SIGTERM or Ctrl-C (the default).
-    Serve,
-    /// Apply the migrations of the service's database and exit.
-    Migrate,
+    /// What every service does.
+    #[command(flatten)]
+    Service(boot::Command),
     /// The platform's own staff.
     #[command(subcommand)]
     Operator(Operator),
@@ -75,6 +78,24 @@ pub enum KeyCommand {
     },
 }
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let operation = match Arguments::parse_from(&arguments).command {
+        None | Some(Command::Service(_)) => return boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run),
+        Some(Command::Operator(command)) => Operation::Operator(command),
+        Some(Command::Keys(command)) => Operation::Keys(command),
+    };
+    boot::exit_code(|| async {
+        let told = operate(&Env::from_process(), &Clock::system(), operation).await?;
+        #[expect(clippy::print_stdout, reason = "the answer to whoever typed the command")]
+        {
+            println!("{told}");
+        }
+        Ok(())
+    })
+}
+
 /// Does what operators ask for, on the database that the environment names. Returns what to tell them.
 ///
 /// # Errors
@@ -90,7 +111,7 @@ pub async fn operate(env: &Env, clock: &Clock, operation: Operation) -> anyhow::
             appoint(&Db::connect_lazy(&url, 2, SERVICE.name)?, now, command).await
         }
         Operation::Keys(KeyCommand::Rotate { withdraw }) => {
-            let secret = reader.secret("SERVICE_SHARED_SECRET", "the secret that the service runs with");
+            let secret = ServiceSecret::read(&mut reader);
             let lifetimes = Lifetimes::read(&mut reader);
             reader.finish()?;
             let db = Db::connect_lazy(&url, 2, SERVICE.name)?;
@@ -137,4 +158,19 @@ fn read_password() -> anyhow::Result<SecretString> {
     let mut input = String::new();
     std::io::stdin().take(4096).read_to_string(&mut input)?;
     Ok(input.lines().next().unwrap_or_default().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_service_does_is_understood_besides_its_own() {
+        for arguments in [&["health"][..], &["migrate"], &["serve"]] {
+            let parsed = Arguments::try_parse_from([&["careeros-auth"], arguments].concat()).unwrap();
+            assert!(matches!(parsed.command, Some(Command::Service(_))), "{arguments:?}");
+        }
+        let parsed = Arguments::try_parse_from(["careeros-auth", "keys", "rotate"]).unwrap();
+        assert!(matches!(parsed.command, Some(Command::Keys(KeyCommand::Rotate { withdraw: false }))));
+    }
 }

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     emails::Email,
     roles,
-    secrets::{Opaque, Secrets},
+    secrets::{Maker, Opaque, Secrets},
     sessions,
 };
 
@@ -41,41 +41,44 @@ pub async fn create(
     user.require_any(&[Role::Admin])?;
     sessions::require_live(db, user, context.now).await?;
     let (email, given) = check(request)?;
-    let seed = secrets.seed(context.idempotency_key.as_deref(), &user.id.to_string());
+    let makers = secrets.makers(context.idempotency_key.as_deref(), &user.id.to_string());
+    let fingerprint = |maker: &Maker| CreateInvitationRequest { email: maker.veil(&request.email), ..request.clone() };
+    let requests: Vec<_> = makers.iter().map(fingerprint).collect();
     let expires_at = context.now + GOOD_FOR;
-    let mut answer = idempotency::run(db, context, "auth.invitations", request, async |claim: idempotency::Claim| {
-        let invitation_id = id::new(context.now);
-        let mut tx = db.begin(user.tenant_id).await?;
-        sqlx::query!(
-            "insert into invitations (id, tenant_id, email, roles, token_hash, invited_by, created_at, expires_at)
+    let (made_by, mut answer) =
+        idempotency::run_as_any(db, context, "auth.invitations", &requests, async |claim: idempotency::Claim| {
+            let invitation_id = id::new(context.now);
+            let mut tx = db.begin(user.tenant_id).await?;
+            sqlx::query!(
+                "insert into invitations (id, tenant_id, email, roles, token_hash, invited_by, created_at, expires_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            invitation_id,
-            user.tenant_id,
-            email.as_str(),
-            &given,
-            secrets.token(&seed, invitation_id).hash(),
-            user.id,
-            context.now,
-            expires_at,
-        )
-        .execute(&mut *tx)
+                invitation_id,
+                user.tenant_id,
+                email.as_str(),
+                &given,
+                makers[0].token(invitation_id).hash(),
+                user.id,
+                context.now,
+                expires_at,
+            )
+            .execute(&mut *tx)
+            .await?;
+            // Remembered without the token.
+            let remembered = CreateInvitationResponse {
+                invitation_id: invitation_id.to_string(),
+                invitation_token: String::new(),
+                tenant_id: user.tenant_id.to_string(),
+                email: email.as_str().to_owned(),
+                roles: given.clone(),
+                expires_at: expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            };
+            claim.complete(&mut tx, &remembered).await?;
+            tx.commit().await?;
+            Ok(remembered)
+        })
         .await?;
-        // Remembered without the token.
-        let remembered = CreateInvitationResponse {
-            invitation_id: invitation_id.to_string(),
-            invitation_token: String::new(),
-            tenant_id: user.tenant_id.to_string(),
-            email: email.as_str().to_owned(),
-            roles: given.clone(),
-            expires_at: expires_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        };
-        claim.complete(&mut tx, &remembered).await?;
-        tx.commit().await?;
-        Ok(remembered)
-    })
-    .await?;
     let invitation_id = Uuid::try_parse(&answer.invitation_id).map_err(Error::internal)?;
-    answer.invitation_token = secrets.token(&seed, invitation_id).reveal();
+    answer.invitation_token = makers[made_by].token(invitation_id).reveal();
     Ok(answer)
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A key is published, then signs for [`SIGNS`], and stays published until its last tokens have expired. All replicas read
 //! the same rows, every [`RELOAD`]; whoever sees first that a key is missing makes it, under an advisory lock. The private
-//! halves are sealed with a key derived from the shared secret: when that secret changes they are lost, a new key signs at
-//! once, and the tokens of the old ones still verify.
+//! halves are sealed with a key derived from the shared secret. While that has two values, either opens, and what the other
+//! one sealed is sealed again with the first. Where none opens the private half is lost: a new key signs at once, and the
+//! tokens of the old ones still verify.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -21,8 +22,8 @@ use jsonwebtoken::{
 };
 
 use crate::{
-    sealed::{self, Seal},
-    secrets::{Secrets, random},
+    sealed::{Seal, Sealed},
+    secrets::{Root, Secrets, random},
 };
 
 /// How long a key signs.
@@ -64,6 +65,17 @@ struct Key {
     public_jwk: String,
     /// Absent where the seal does not open.
     private: Option<EncodingKey>,
+    /// The private half sealed anew, where the seal is one that is being replaced.
+    resealed: Option<Sealed>,
+    signs_from: DateTime<Utc>,
+    signs_until: DateTime<Utc>,
+}
+
+/// A key as it is stored.
+struct Row {
+    kid: String,
+    public_jwk: String,
+    private_key: Sealed,
     signs_from: DateTime<Utc>,
     signs_until: DateTime<Utc>,
 }
@@ -94,7 +106,9 @@ impl Signer {
 impl Keys {
     /// The keys in `db`, for tokens that live for `lifetime`. `verifier` is kept up to date with them.
     pub fn new(db: Db, secrets: &Secrets, verifier: Verifier, lifetime: TimeDelta) -> Self {
-        let seal = Seal::new(&secrets.derive("signing keys", &[]));
+        let key = |root: &Root| root.derive("signing keys", &[]);
+        let others: Vec<_> = secrets.roots().skip(1).map(key).collect();
+        let seal = Seal::new(&key(secrets.current()), &others);
         Self { db, seal, verifier, lifetime, loaded: Arc::default(), loading: Arc::default() }
     }
 
@@ -166,7 +180,7 @@ impl Keys {
     /// # Errors
     /// 503 where the database is away.
     pub async fn sweep(&self, now: DateTime<Utc>) -> Result<()> {
-        sqlx::query!("delete from signing_keys where published_until < $1", now - LEAD).execute(self.db.pool()).await?;
+        sqlx::query!("delete from signing_keys where published_until < $1", now - LEAD).execute(&self.db).await?;
         Ok(())
     }
 
@@ -198,16 +212,8 @@ impl Keys {
 
     async fn reload(&self, now: DateTime<Utc>) -> Result<Arc<Loaded>> {
         let mut keys = self.list(&mut *self.db.begin_system().await?, now).await?;
-        if next(&keys, now).is_some() {
-            let mut tx = self.locked().await?;
-            // Whoever held the lock before may have made it.
-            keys = self.list(&mut tx, now).await?;
-            if let Some(signs_from) = next(&keys, now) {
-                let kid = self.make(&mut tx, now, signs_from).await?;
-                tracing::info!(key.id = kid, key.signs_from = %signs_from, "made a signing key");
-                keys = self.list(&mut tx, now).await?;
-                tx.commit().await?;
-            }
+        if next(&keys, now).is_some() || keys.iter().any(|key| key.resealed.is_some()) {
+            keys = self.mend(now).await?;
         }
         let jwks: Vec<_> = keys.iter().map(|key| key.public_jwk.as_str()).collect();
         let jwks = format!(r#"{{"keys":[{}]}}"#, jwks.join(","));
@@ -219,6 +225,27 @@ impl Keys {
         Ok(loaded)
     }
 
+    /// Makes a key that is missing and seals anew what a secret has sealed that is being replaced. The published keys.
+    async fn mend(&self, now: DateTime<Utc>) -> Result<Vec<Key>> {
+        let mut tx = self.locked().await?;
+        // Whoever held the lock before may have done it.
+        let mut keys = self.list(&mut tx, now).await?;
+        if let Some(signs_from) = next(&keys, now) {
+            let kid = self.make(&mut tx, now, signs_from).await?;
+            tracing::info!(key.id = kid, key.signs_from = %signs_from, "made a signing key");
+            keys = self.list(&mut tx, now).await?;
+        }
+        for key in &mut keys {
+            let Some(sealed) = key.resealed.take() else { continue };
+            sqlx::query!("update signing_keys set private_key = $2 where kid = $1", key.kid, sealed)
+                .execute(&mut *tx)
+                .await?;
+            tracing::info!(key.id = key.kid, "sealed a signing key with the first SERVICE_SHARED_SECRET");
+        }
+        tx.commit().await?;
+        Ok(keys)
+    }
+
     async fn locked(&self) -> Result<Tx> {
         let mut tx = self.db.begin_system().await?;
         sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).fetch_one(&mut *tx).await?;
@@ -227,22 +254,23 @@ impl Keys {
 
     /// The published keys, in the order of their turns.
     async fn list(&self, connection: &mut sqlx::PgConnection, now: DateTime<Utc>) -> Result<Vec<Key>> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            Row,
             "select kid, public_jwk, private_key, signs_from, signs_until from signing_keys
              where published_until > $1 order by signs_from, kid",
             now,
         )
         .fetch_all(connection)
         .await?;
-        let key = |row: &sealed::Sealed, kid: &str| self.seal.open(row, kid).map(|der| EncodingKey::from_ed_der(&der));
-        let keys = rows.into_iter().map(|row| Key {
-            private: key(&row.private_key, &row.kid),
-            kid: row.kid,
-            public_jwk: row.public_jwk,
-            signs_from: row.signs_from,
-            signs_until: row.signs_until,
-        });
-        Ok(keys.collect())
+        let key = |row| {
+            let Row { kid, public_jwk, private_key, signs_from, signs_until } = row;
+            let opened = self.seal.open(&private_key, &kid);
+            let outdated = opened.as_ref().filter(|opened| opened.outdated);
+            let resealed = outdated.map(|opened| self.seal.close(&opened.plain, &kid)).transpose()?;
+            let private = opened.map(|opened| EncodingKey::from_ed_der(&opened.plain));
+            Ok(Key { kid, public_jwk, private, resealed, signs_from, signs_until })
+        };
+        rows.into_iter().map(key).collect()
     }
 
     async fn make(&self, tx: &mut Tx, now: DateTime<Utc>, signs_from: DateTime<Utc>) -> Result<String> {
@@ -311,6 +339,7 @@ mod tests {
             kid: format!("{from_days}"),
             public_jwk: String::new(),
             private: readable.then(|| EncodingKey::from_ed_der(&pkcs8(&[7; 32]))),
+            resealed: None,
             signs_from: at(from_days),
             signs_until: at(until_days),
         }

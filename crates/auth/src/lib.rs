@@ -19,6 +19,8 @@ pub mod throttle;
 pub mod tokens;
 pub mod users;
 
+pub use command::main;
+
 use std::{num::NonZeroUsize, time::Duration};
 
 use careeros_shared::{
@@ -46,7 +48,7 @@ const SWEEP: Duration = Duration::from_mins(10);
 /// # Errors
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, config) = settings::load(&SERVICE, &boot.env, Config::read)?;
+    let (common, config) = settings::load(&SERVICE, &boot.env, Config::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&config.stores, &MIGRATIONS)?;
     // The service's own tokens are verified with its own keys, not by asking itself.

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use crate::{
     emails::Email,
     passwords::{self, Passwords},
-    secrets::Seed,
+    secrets::Maker,
     sessions::{self, Opened},
     throttle::Attempt,
     tokens::{Holder, Issuer},
@@ -44,18 +44,20 @@ pub async fn login(
     let signer = issuer.signer(context.now).await?;
     let attempt = Attempt::new(&email, context.client.ip);
     let proved = prove(db, passwords, context, &attempt, &email, &password).await?;
-    let seed = issuer.secrets.seed(context.idempotency_key.as_deref(), &request.password);
-    let fingerprint = LoginRequest { password: issuer.secrets.veil(&password), ..request };
-    let opened = idempotency::run(db, context, "auth.login", &fingerprint, async |claim: idempotency::Claim| {
-        open(db, issuer, context, &proved, &email, &attempt, &seed, &claim).await
-    })
-    .await?;
+    let makers = issuer.secrets.makers(context.idempotency_key.as_deref(), &request.password);
+    let fingerprint = |maker: &Maker| LoginRequest { password: maker.veil(&request.password), ..request.clone() };
+    let requests: Vec<_> = makers.iter().map(fingerprint).collect();
+    let (made_by, opened) =
+        idempotency::run_as_any(db, context, "auth.login", &requests, async |claim: idempotency::Claim| {
+            open(db, issuer, context, &proved, &email, &attempt, &makers[0], &claim).await
+        })
+        .await?;
     let holder = opened.holder()?;
-    let refresh = sessions::first_token(&issuer.secrets, &seed, holder.session_id);
+    let (root, refresh) = (makers[made_by].root(), makers[made_by].token(holder.session_id));
     Ok(LoginResponse {
         user_id: opened.user_id,
         tenant_id: opened.tenant_id,
-        tokens: Some(issuer.pair(&signer, &holder, &refresh)?),
+        tokens: Some(issuer.pair(root, &signer, &holder, &refresh)?),
     })
 }
 
@@ -106,7 +108,7 @@ async fn open(
     proved: &Proved,
     email: &Email,
     attempt: &Attempt,
-    seed: &Seed,
+    maker: &Maker,
     claim: &idempotency::Claim,
 ) -> Result<Opened> {
     let (account, now) = (&proved.account, context.now);
@@ -131,7 +133,7 @@ async fn open(
         roles: account.roles.clone(),
         at: now,
     };
-    sessions::open(&mut tx, issuer, &holder, seed, &context.client).await?;
+    sessions::open(&mut tx, issuer, &holder, maker, &context.client).await?;
     attempt.succeed(&mut tx).await?;
     let event = UserLoggedIn { user_id: account.id, email: email.as_str().to_owned(), logged_in_at: now };
     outbox::publish(&mut tx, context, About { tenant_id: account.tenant_id, user_id: Some(account.id) }, &event)

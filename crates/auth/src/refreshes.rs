@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     keys::Signer,
     roles,
-    secrets::Opaque,
+    secrets::{Opaque, Root},
     tokens::{Holder, Issuer},
 };
 
@@ -86,8 +86,9 @@ async fn spend(
     if !session.is_live(now) {
         return Err(if session.revoked || !session.active { invalid() } else { expired() });
     }
-    let successor = issuer.secrets.successor(token, context.idempotency_key.as_deref());
-    let answer = answer(issuer, signer, &session.holder(now), &successor)?;
+    let root = issuer.secrets.current();
+    let successor = root.successor(token, context.idempotency_key.as_deref());
+    let answer = answer(issuer, root, signer, &session.holder(now), &successor)?;
     sqlx::query!(
         "insert into spent_refresh_tokens (token_hash, session_id, tenant_id, spent_at) values ($1, $2, $3, $4)",
         session.good,
@@ -122,9 +123,10 @@ async fn again(
     let key = context.idempotency_key.as_deref();
     let spent_at = session.spent_at.filter(|at| context.now - *at <= GRACE);
     if let (Some(spent_at), Some(_), true) = (spent_at, key, session.is_live(context.now)) {
-        let successor = issuer.secrets.successor(token, key);
-        if successor.hash() == session.good {
-            return answer(issuer, signer, &session.holder(spent_at), &successor);
+        let successors = issuer.secrets.roots().map(|root| (root, root.successor(token, key)));
+        let mut good = successors.filter(|(_, successor)| successor.hash() == session.good);
+        if let Some((root, successor)) = good.next() {
+            return answer(issuer, root, signer, &session.holder(spent_at), &successor);
         }
     }
     sqlx::query!("update sessions set revoked_at = $2 where id = $1 and revoked_at is null", session.id, context.now)
@@ -136,8 +138,8 @@ async fn again(
         .with_code("refresh_token_reused"))
 }
 
-fn answer(issuer: &Issuer, signer: &Signer, holder: &Holder, refresh: &Opaque) -> Result<RefreshResponse> {
-    let pair = issuer.pair(signer, holder, refresh)?;
+fn answer(issuer: &Issuer, root: &Root, signer: &Signer, holder: &Holder, refresh: &Opaque) -> Result<RefreshResponse> {
+    let pair = issuer.pair(root, signer, holder, refresh)?;
     Ok(RefreshResponse { access_token: pair.access_token, refresh_token: pair.refresh_token })
 }
 

@@ -22,7 +22,7 @@ use crate::{
     invitations,
     passwords::{self, Passwords},
     roles,
-    secrets::Seed,
+    secrets::Maker,
     sessions::{self, Opened},
     tokens::{Holder, Issuer},
     users::{self, NewUser},
@@ -72,23 +72,25 @@ pub async fn register(
     // A token that comes along says nothing about who is to be registered.
     let context = &context.anonymous();
     let signer = issuer.signer(context.now).await?;
-    let seed = issuer.secrets.seed(context.idempotency_key.as_deref(), &request.password);
-    let fingerprint = RegisterRequest { password: issuer.secrets.veil(&registration.password), ..request };
-    let opened = idempotency::run(db, context, "auth.register", &fingerprint, async |claim: idempotency::Claim| {
-        // Before the password is hashed, which is what costs; the constraint decides when two come at once.
-        if users::find_by_email(db, &registration.email).await?.is_some() {
-            return Err(users::email_taken());
-        }
-        let hash = Passwords::hash(passwords.turn().await?, &registration.password).await?;
-        store(db, issuer, context, &registration, &hash, &seed, &claim).await
-    })
-    .await?;
+    let makers = issuer.secrets.makers(context.idempotency_key.as_deref(), &request.password);
+    let fingerprint = |maker: &Maker| RegisterRequest { password: maker.veil(&request.password), ..request.clone() };
+    let requests: Vec<_> = makers.iter().map(fingerprint).collect();
+    let (made_by, opened) =
+        idempotency::run_as_any(db, context, "auth.register", &requests, async |claim: idempotency::Claim| {
+            // Before the password is hashed, which is what costs; the constraint decides when two come at once.
+            if users::find_by_email(db, &registration.email).await?.is_some() {
+                return Err(users::email_taken());
+            }
+            let hash = Passwords::hash(passwords.turn().await?, &registration.password).await?;
+            store(db, issuer, context, &registration, &hash, &makers[0], &claim).await
+        })
+        .await?;
     let holder = opened.holder()?;
-    let refresh = sessions::first_token(&issuer.secrets, &seed, holder.session_id);
+    let (root, refresh) = (makers[made_by].root(), makers[made_by].token(holder.session_id));
     Ok(RegisterResponse {
         user_id: opened.user_id,
         tenant_id: opened.tenant_id,
-        tokens: Some(issuer.pair(&signer, &holder, &refresh)?),
+        tokens: Some(issuer.pair(root, &signer, &holder, &refresh)?),
     })
 }
 
@@ -98,7 +100,7 @@ async fn store(
     context: &Context,
     registration: &Registration,
     password_hash: &str,
-    seed: &Seed,
+    maker: &Maker,
     claim: &idempotency::Claim,
 ) -> Result<Opened> {
     let Registration { email, tenant_id, invitation_token, .. } = registration;
@@ -119,7 +121,7 @@ async fn store(
     if let Some(invitation) = &invitation {
         invitations::accept(&mut tx, invitation, holder.user_id, now).await?;
     }
-    sessions::open(&mut tx, issuer, &holder, seed, &context.client).await?;
+    sessions::open(&mut tx, issuer, &holder, maker, &context.client).await?;
     let event = UserRegistered {
         user_id: holder.user_id,
         email: email.as_str().to_owned(),

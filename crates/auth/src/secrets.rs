@@ -2,10 +2,14 @@
 //!
 //! Derivation is HKDF (RFC 5869) with HMAC-SHA256: one extraction from the configured secret, then one keyed hash for each
 //! purpose, whose parts are prefixed by their lengths so that no two inputs read alike.
+//!
+//! While the configured secret is being changed there are two roots: the first makes what is new, and what either has made
+//! is recognised, so that a request repeated meanwhile gets its first answer from whichever process it reaches.
 
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use careeros_shared::service_secret::ServiceSecret;
 use hmac::{Hmac, KeyInit, Mac};
 use rand::Rng;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,20 +20,54 @@ const BLOCK: usize = 64;
 /// The extraction's salt.
 const SALT: &[u8] = b"careeros-auth/1";
 
-/// The root of everything derived.
-#[derive(Clone)]
-pub struct Secrets([u8; BLOCK]);
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secrets(…)")
-    }
+/// The roots that everything is derived from.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    current: Root,
+    other: Option<Root>,
 }
 
 impl Secrets {
-    /// Extracts the root from the secret that all services share.
-    pub fn new(shared: &SecretString) -> Self {
-        Self(padded(&mac(&padded(SALT), &[shared.expose_secret().as_bytes()])))
+    /// Extracts the roots from the secret that all services share.
+    pub fn new(shared: &ServiceSecret) -> Self {
+        Self { current: Root::new(shared.current()), other: shared.all().nth(1).map(Root::new) }
+    }
+
+    /// The root of what is new.
+    pub fn current(&self) -> &Root {
+        &self.current
+    }
+
+    /// All roots, the current one first.
+    pub fn roots(&self) -> impl Iterator<Item = &Root> {
+        std::iter::once(&self.current).chain(&self.other)
+    }
+
+    /// What makes the secrets of an answer, from each root, the current one first: random, or with an idempotency key a
+    /// function of the key and of `proof`, which only who asks again can repeat. So a repeated request gets the same answer
+    /// and nothing secret is stored for it.
+    pub fn makers(&self, idempotency_key: Option<&str>, proof: &str) -> Vec<Maker> {
+        let seed = |root: &Root| match idempotency_key {
+            Some(key) => root.derive("seed", &[key.as_bytes(), proof.as_bytes()]),
+            None => random(),
+        };
+        self.roots().map(|root| Maker { root: root.clone(), seed: seed(root) }).collect()
+    }
+}
+
+/// One of the roots.
+#[derive(Clone)]
+pub struct Root([u8; BLOCK]);
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Root(…)")
+    }
+}
+
+impl Root {
+    fn new(secret: &SecretString) -> Self {
+        Self(padded(&mac(&padded(SALT), &[secret.expose_secret().as_bytes()])))
     }
 
     /// 256 bits that only a holder of the root can tell for `purpose` and `parts`.
@@ -43,20 +81,6 @@ impl Secrets {
         mac(&self.0, &message)
     }
 
-    /// What makes the secrets of an answer: random, or with an idempotency key a function of the key and of `proof`, which
-    /// only who asks again can repeat. So a repeated request gets the same answer and nothing secret is stored for it.
-    pub fn seed(&self, idempotency_key: Option<&str>, proof: &str) -> Seed {
-        Seed(match idempotency_key {
-            Some(key) => self.derive("seed", &[key.as_bytes(), proof.as_bytes()]),
-            None => random(),
-        })
-    }
-
-    /// The token that `seed` makes for the row `id`.
-    pub fn token(&self, seed: &Seed, id: uuid::Uuid) -> Opaque {
-        Opaque(self.derive("token", &[&seed.0, id.as_bytes()]))
-    }
-
     /// The refresh token that follows `spent`. With an idempotency key it is a function of both, so that a lost answer can
     /// be made again.
     pub fn successor(&self, spent: &Opaque, idempotency_key: Option<&str>) -> Opaque {
@@ -65,20 +89,35 @@ impl Secrets {
             None => random(),
         })
     }
+}
 
-    /// Stands for `password` in the fingerprint of a request: a bare hash of it would be guessed from a copy of the
-    /// database, this one only with the root.
-    pub fn veil(&self, password: &SecretString) -> String {
-        URL_SAFE_NO_PAD.encode(self.derive("veil", &[password.expose_secret().as_bytes()]))
+/// Makes the secrets of one answer.
+pub struct Maker {
+    root: Root,
+    seed: [u8; 32],
+}
+
+impl fmt::Debug for Maker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Maker(…)")
     }
 }
 
-/// What [`Secrets::token`] makes a token of.
-pub struct Seed([u8; 32]);
+impl Maker {
+    /// The root that it derives from.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
 
-impl fmt::Debug for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seed(…)")
+    /// The token for the row `id`.
+    pub fn token(&self, id: uuid::Uuid) -> Opaque {
+        Opaque(self.root.derive("token", &[&self.seed, id.as_bytes()]))
+    }
+
+    /// Stands for `text` in the fingerprint of a request, and says by which root the answer was made. A bare hash of a
+    /// password would be guessed from a copy of the database, this one only with the root.
+    pub fn veil(&self, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.root.derive("veil", &[text.as_bytes()]))
     }
 }
 
@@ -144,8 +183,14 @@ mod tests {
 
     use super::*;
 
-    fn secrets() -> Secrets {
-        Secrets::new(&"a-secret-for-tests-only".into())
+    const SECRET: &str = "a-secret-for-tests-only";
+
+    fn secrets(text: &str) -> Secrets {
+        Secrets::new(&careeros_shared::testing::service_secret(text))
+    }
+
+    fn root() -> Root {
+        secrets(SECRET).current().clone()
     }
 
     /// RFC 4231, test case 2.
@@ -157,35 +202,42 @@ mod tests {
 
     #[test]
     fn without_a_key_every_token_is_another() {
-        let (secrets, spent) = (secrets(), Opaque(random()));
-        assert_ne!(secrets.successor(&spent, None), secrets.successor(&spent, None));
-        let id = Uuid::nil();
-        let token = || secrets.token(&secrets.seed(None, "password"), id);
+        let (root, spent) = (root(), Opaque(random()));
+        assert_ne!(root.successor(&spent, None), root.successor(&spent, None));
+        let token = || secrets(SECRET).makers(None, "password")[0].token(Uuid::nil());
         assert_ne!(token(), token());
     }
 
     #[test]
     fn a_first_token_depends_on_key_proof_row_and_secret() {
         let id = Uuid::from_u128(1);
-        let token = |secrets: &Secrets, key, proof, id| secrets.token(&secrets.seed(Some(key), proof), id);
-        let first = token(&secrets(), "k", "p", id);
-        assert_eq!(token(&secrets(), "k", "p", id), first);
-        let other = Secrets::new(&"another-secret-for-tests".into());
+        let token = |secret, key, proof, id| secrets(secret).makers(Some(key), proof)[0].token(id);
+        let first = token(SECRET, "k", "p", id);
+        assert_eq!(token(SECRET, "k", "p", id), first);
         for different in [
-            token(&secrets(), "k2", "p", id),
-            token(&secrets(), "k", "p2", id),
-            token(&secrets(), "k", "p", Uuid::from_u128(2)),
-            token(&other, "k", "p", id),
+            token(SECRET, "k2", "p", id),
+            token(SECRET, "k", "p2", id),
+            token(SECRET, "k", "p", Uuid::from_u128(2)),
+            token("another-secret-for-tests", "k", "p", id),
         ] {
             assert_ne!(different, first);
         }
     }
 
     #[test]
+    fn of_two_secrets_each_makes_what_it_made_alone_and_the_first_what_is_new() {
+        let makers = |secret| secrets(secret).makers(Some("k"), "p");
+        let tokens =
+            |secret| -> Vec<_> { makers(secret).iter().map(|maker| maker.token(Uuid::nil()).reveal()).collect() };
+        let (old, new) = (tokens(SECRET), tokens("another-secret-for-tests"));
+        assert_eq!(tokens("another-secret-for-tests,a-secret-for-tests-only"), [new, old].concat());
+        assert_ne!(makers(SECRET)[0].veil("x"), makers("another-secret-for-tests")[0].veil("x"));
+    }
+
+    #[test]
     fn nothing_secret_is_printed() {
-        let secrets = secrets();
-        let text = format!("{secrets:?} {:?} {:?}", secrets.seed(None, ""), Opaque([65; 32]));
-        assert_eq!(text, "Secrets(…) Seed(…) Opaque(…)");
+        let text = format!("{:?} {:?} {:?}", root(), secrets(SECRET).makers(None, ""), Opaque([65; 32]));
+        assert_eq!(text, "Root(…) [Maker(…)] Opaque(…)");
     }
 
     proptest! {
@@ -208,19 +260,19 @@ mod tests {
         fn a_successor_is_a_function_of_token_and_key(
             a in any::<[u8; 32]>(), b in any::<[u8; 32]>(), k in "[ -~]{1,20}", l in "[ -~]{1,20}"
         ) {
-            let secrets = secrets();
-            let of = |token, key: &str| secrets.successor(&Opaque(token), Some(key));
+            let root = root();
+            let of = |token, key: &str| root.successor(&Opaque(token), Some(key));
             prop_assert_eq!(of(a, &k), of(a, &k));
             prop_assert_eq!(of(a, &k) == of(b, &l), (a, &k) == (b, &l));
         }
 
         #[test]
         fn parts_cannot_be_shifted_into_each_other(a in "[ -~]{1,10}", b in "[ -~]{1,10}") {
-            let secrets = secrets();
+            let root = root();
             let joined = format!("{a}{b}");
             prop_assert_ne!(
-                secrets.derive("p", &[a.as_bytes(), b.as_bytes()]),
-                secrets.derive("p", &[joined.as_bytes(), b""])
+                root.derive("p", &[a.as_bytes(), b.as_bytes()]),
+                root.derive("p", &[joined.as_bytes(), b""])
             );
         }
     }

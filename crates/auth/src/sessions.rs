@@ -8,12 +8,13 @@ use careeros_shared::{
     id,
     identity::User,
     proto::auth::Session,
+    sweep,
 };
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::{
-    secrets::{Opaque, Secrets, Seed},
+    secrets::Maker,
     tokens::{Holder, Issuer},
 };
 
@@ -73,16 +74,11 @@ impl From<&Holder> for Opened {
     }
 }
 
-/// The first refresh token of a session.
-pub fn first_token(secrets: &Secrets, seed: &Seed, session_id: Uuid) -> Opaque {
-    secrets.token(seed, session_id)
-}
-
-/// Opens a session on the client's device.
+/// Opens a session on the client's device, with the first refresh token that `maker` makes for it.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn open(tx: &mut Tx, issuer: &Issuer, holder: &Holder, seed: &Seed, client: &Client) -> Result<()> {
+pub async fn open(tx: &mut Tx, issuer: &Issuer, holder: &Holder, maker: &Maker, client: &Client) -> Result<()> {
     sqlx::query!(
         "insert into sessions (id, user_id, tenant_id, refresh_token_hash, expires_at, ip_address, user_agent,
                                created_at, last_used_at)
@@ -90,7 +86,7 @@ pub async fn open(tx: &mut Tx, issuer: &Issuer, holder: &Holder, seed: &Seed, cl
         holder.session_id,
         holder.user_id,
         holder.tenant_id,
-        first_token(&issuer.secrets, seed, holder.session_id).hash(),
+        maker.token(holder.session_id).hash(),
         holder.at + issuer.lifetimes.refresh,
         client.ip.map(|ip| ip.to_string()),
         client.agent,
@@ -122,7 +118,7 @@ pub async fn is_live(db: &Db, user: &User, now: DateTime<Utc>) -> Result<bool> {
         user.id,
         now,
     )
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     Ok(live.is_some())
 }
@@ -223,8 +219,24 @@ pub async fn end_all(tx: &mut Tx, user_id: Uuid, now: DateTime<Utc>) -> Result<(
 /// # Errors
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, refresh: TimeDelta, now: DateTime<Utc>) -> Result<()> {
-    let mut tx = db.begin_system().await?;
-    sqlx::query!("delete from spent_refresh_tokens where spent_at < $1", now - refresh).execute(&mut *tx).await?;
-    sqlx::query!("delete from sessions where least(expires_at, revoked_at) < $1", now - KEPT).execute(&mut *tx).await?;
-    tx.commit().await
+    let spent = || {
+        sqlx::query!(
+            "delete from spent_refresh_tokens where ctid = any(array(
+                 select ctid from spent_refresh_tokens where spent_at < $1
+                 order by spent_at limit $2 for update skip locked))",
+            now - refresh,
+            sweep::BATCH,
+        )
+    };
+    sweep::all(db, spent).await?;
+    let ended = || {
+        sqlx::query!(
+            "delete from sessions where ctid = any(array(
+                 select ctid from sessions where least(expires_at, revoked_at) < $1
+                 order by least(expires_at, revoked_at) limit $2 for update skip locked))",
+            now - KEPT,
+            sweep::BATCH,
+        )
+    };
+    sweep::all(db, ended).await
 }

@@ -11,6 +11,7 @@ use careeros_shared::{
     Result,
     db::{Db, Tx},
     error::Error,
+    sweep,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
@@ -71,7 +72,7 @@ impl Attempt {
             self.account,
             self.address,
         )
-        .fetch_one(db.pool())
+        .fetch_one(db)
         .await?;
         let wait =
             |limit: Limit, charged: Option<DateTime<Utc>>| charged.map_or_else(TimeDelta::zero, |c| limit.wait(c, now));
@@ -102,7 +103,7 @@ impl Attempt {
                 now,
                 now + limit.interval * limit.burst,
             )
-            .execute(db.pool())
+            .execute(db)
             .await?;
         }
         Ok(())
@@ -161,8 +162,16 @@ fn refused(wait: TimeDelta) -> Error {
 /// # Errors
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from login_failures where charged_until < $1", now).execute(db.pool()).await?;
-    Ok(())
+    let delete = || {
+        sqlx::query!(
+            "delete from login_failures where ctid = any(array(
+                 select ctid from login_failures where charged_until < $1
+                 order by charged_until limit $2 for update skip locked))",
+            now,
+            sweep::BATCH,
+        )
+    };
+    sweep::all(db, delete).await
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     keys::{Keys, Signer},
-    secrets::{Opaque, Secrets},
+    secrets::{Opaque, Root, Secrets},
 };
 
 /// Makes tokens.
@@ -59,14 +59,14 @@ impl Issuer {
         self.keys.signer(now).await
     }
 
-    /// An access token that goes with `refresh`. It is a function of its arguments, so that an answer made again is the
-    /// same answer.
+    /// An access token that goes with `refresh`, which was derived from `root`. It is a function of its arguments, so that an
+    /// answer made again is the same answer.
     ///
     /// # Errors
     /// 500 where it cannot be signed.
-    pub fn pair(&self, signer: &Signer, holder: &Holder, refresh: &Opaque) -> Result<TokenPair> {
+    pub fn pair(&self, root: &Root, signer: &Signer, holder: &Holder, refresh: &Opaque) -> Result<TokenPair> {
         let mut jti = [0; 16];
-        jti.copy_from_slice(&self.secrets.derive("jti", &[refresh.as_bytes()])[..16]);
+        jti.copy_from_slice(&root.derive("jti", &[refresh.as_bytes()])[..16]);
         let claims = Claims {
             sub: holder.user_id,
             tid: holder.tenant_id,

@@ -20,6 +20,12 @@ use crate::{
     usage::{month_of, next_month},
 };
 
+/// An answer holds for so small a part of what is left of a quota: who has much left need not ask each time, and nobody
+/// gets far beyond a quota that many draw on at once.
+const SHARE_OF_REST: i64 = 100;
+/// For how many uses an answer holds at the most.
+const USES_MAX: u32 = 1_000;
+
 /// A plan that a user may draw on, by a subscription or, as everybody may, the free one without.
 #[derive(Debug, Clone)]
 struct Holding {
@@ -38,8 +44,8 @@ impl Holding {
         self.subscription.is_some_and(|(recorded, state)| recorded.is_live() && state.status(now).is_live())
     }
 
-    /// `Err` with the reason where `feature` is not included or its quota is spent.
-    fn check(&self, feature: &str, now: DateTime<Utc>) -> Result<(), String> {
+    /// For how many uses of `feature` the answer holds, or why it is not included or that its quota is spent.
+    fn check(&self, feature: &str, now: DateTime<Utc>) -> Result<u32, String> {
         let Self { plan_code, features, used, .. } = self;
         if !features.iter().any(|included| included == feature || included == EVERYTHING) {
             return Err(format!("the plan {plan_code} does not include {feature}"));
@@ -49,7 +55,11 @@ impl Holding {
                 "the monthly AI quota of {quota} in the plan {plan_code} is used up; it resets on {}",
                 next_month(now)
             )),
-            _ => Ok(()),
+            Some(quota) if feature.starts_with("ai.") => {
+                let uses = u32::try_from((quota - used) / SHARE_OF_REST).unwrap_or(USES_MAX);
+                Ok(uses.clamp(1, USES_MAX))
+            }
+            _ => Ok(USES_MAX),
         }
     }
 }
@@ -62,19 +72,21 @@ pub async fn check(db: &Db, subject: Subject, feature: &str, now: DateTime<Utc>)
     let mut checks = Checks::new();
     checks.text("featureKey", feature, 1, 128);
     checks.finish()?;
-    let reason = decide(&list(db, subject, now).await?, feature, now).err();
-    Ok(CheckEntitlementResponse { allowed: reason.is_none(), reason: reason.unwrap_or_default() })
+    Ok(match decide(&list(db, subject, now).await?, feature, now) {
+        Ok(uses) => CheckEntitlementResponse { allowed: true, uses, ..Default::default() },
+        Err(reason) => CheckEntitlementResponse { allowed: false, reason, uses: 0 },
+    })
 }
 
-/// `Err` with the reason where none of `holdings` includes `feature` now.
-fn decide(holdings: &[Holding], feature: &str, now: DateTime<Utc>) -> Result<(), String> {
-    let mut live = holdings.iter().filter(|holding| holding.is_live(now)).map(|holding| holding.check(feature, now));
-    if let Some(first) = live.next() {
-        return if live.any(|other| other.is_ok()) { Ok(()) } else { first };
+/// For how many uses of `feature` the answer holds, or why none of `holdings` includes it now.
+fn decide(holdings: &[Holding], feature: &str, now: DateTime<Utc>) -> Result<u32, String> {
+    let live = holdings.iter().filter(|holding| holding.is_live(now)).map(|holding| holding.check(feature, now));
+    if let Some(best) = live.reduce(|first, other| if first.is_err() && other.is_ok() { other } else { first }) {
+        return best;
     }
     let free = holdings.iter().find(|holding| holding.subscription.is_none());
     let reason = match free.map(|free| free.check(feature, now)) {
-        Some(Ok(())) => return Ok(()),
+        Some(Ok(uses)) => return Ok(uses),
         Some(Err(reason)) => reason,
         None => "there is no free plan".to_owned(),
     };
@@ -187,7 +199,7 @@ async fn list(db: &Db, subject: Subject, now: DateTime<Utc>) -> Result<Vec<Holdi
         month_of(now),
         FREE_PLAN,
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(Holding::from).collect())
 }
@@ -222,14 +234,24 @@ mod tests {
         let plan = [subscribed(plan, Status::Active, 5)];
         let reason = decide(&plan, "ai.flow.execute", now()).unwrap_err();
         assert_eq!(reason, "the monthly AI quota of 3 in the plan P is used up; it resets on 2026-02-01");
-        assert_eq!(decide(&plan, "roadmap.regenerate", now()), Ok(()));
+        assert_eq!(decide(&plan, "roadmap.regenerate", now()), Ok(USES_MAX));
+    }
+
+    #[test]
+    fn an_answer_holds_for_a_small_part_of_what_is_left() {
+        for (quota, used, uses) in
+            [(Some(50), 0, 1), (Some(50), 49, 1), (Some(10_000), 5_000, 50), (Some(i64::MAX), 0, USES_MAX)]
+        {
+            let plan = [subscribed(holding("P", &["*"], quota, used), Status::Active, 5)];
+            assert_eq!(decide(&plan, "ai.flow.execute", now()), Ok(uses), "{used} of {quota:?}");
+        }
     }
 
     #[test]
     fn a_star_includes_everything_and_no_quota_is_no_limit() {
         let plan = [subscribed(holding("P", &["*"], None, 1_000_000), Status::Active, 5)];
         for feature in ["ai.flow.execute", "lms.instructor.revenue_dashboard", "never.heard.of"] {
-            assert_eq!(decide(&plan, feature, now()), Ok(()));
+            assert_eq!(decide(&plan, feature, now()), Ok(USES_MAX));
         }
     }
 
@@ -244,7 +266,7 @@ mod tests {
         let own = subscribed(holding("OWN", &["ai.flow.execute"], Some(1), 1), Status::Active, 5);
         let organizations = subscribed(holding("ORG", &["*"], Some(9), 8), Status::Active, 5);
         let both = [own.clone(), organizations.clone(), free(1)];
-        assert_eq!(decide(&both, "ai.flow.execute", now()), Ok(()));
+        assert_eq!(decide(&both, "ai.flow.execute", now()), Ok(1));
         let spent = [own, Holding { used: 9, ..organizations }, free(1)];
         assert!(decide(&spent, "ai.flow.execute", now()).unwrap_err().contains("OWN"));
     }
@@ -254,7 +276,7 @@ mod tests {
         for (recorded, days_left) in [(Status::Active, 0), (Status::Active, -3), (Status::Canceled, 3)] {
             let ended = subscribed(holding("PREMIUM", &["*"], None, 0), recorded, days_left);
             let holdings = [ended, free(0)];
-            assert_eq!(decide(&holdings, "ai.flow.execute", now()), Ok(()));
+            assert_eq!(decide(&holdings, "ai.flow.execute", now()), Ok(1));
             let reason = decide(&holdings, "roadmap.regenerate", now()).unwrap_err();
             assert!(reason.starts_with("the subscription to PREMIUM ended on 2026-01-0"), "{reason}");
             assert!(reason.ends_with("the plan FREEMIUM does not include roadmap.regenerate"), "{reason}");

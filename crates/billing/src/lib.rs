@@ -12,16 +12,15 @@ pub mod subscriptions;
 pub mod usage;
 pub mod webhooks;
 
-use std::time::Duration;
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use careeros_shared::{
     Result,
-    boot::{Boot, Runtime},
+    boot::{self, Boot, Runtime},
     clock::Clock,
     config::Service,
     consumer::Consumer,
     db::Db,
-    events::{AiFlowExecuted, Event},
 };
 use sqlx::migrate::Migrator;
 
@@ -38,15 +37,20 @@ const UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// When upkeep that failed, say because the database is not there yet, is tried again.
 const UPKEEP_RETRY: Duration = Duration::from_secs(1);
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run)
+}
+
 /// Runs the service until its shutdown.
 ///
 /// # Errors
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, config) = careeros_shared::config::load(&SERVICE, &boot.env, Config::read)?;
+    let (common, config) = careeros_shared::config::load(&SERVICE, &boot.env, Config::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, kafka) = runtime.stores(&config.stores, &MIGRATIONS)?;
-    runtime.consume(&db, &kafka, Consumer { group: usage::GROUP, topics: &[AiFlowExecuted::TOPIC], handler: Usage });
+    runtime.consume(&db, &kafka, Consumer { group: usage::GROUP, topics: usage::PROJECTION.topics, handler: Usage });
     runtime.spawn(keep_up(db.clone(), runtime.clock.clone()));
     let app = grpc::App { db, directory: runtime.directory.clone(), webhook_secrets: config.webhook_secrets.into() };
     runtime.serve(app.routes(), careeros_rest::billing::routes).await

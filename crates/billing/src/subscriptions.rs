@@ -345,21 +345,24 @@ async fn open_account(tx: &mut Tx, organization_id: Uuid, tenant_id: Uuid, now: 
 /// # Errors
 /// 503 where the database is away.
 pub async fn end_due(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    let mut last = Uuid::nil();
+    let mut last = (DateTime::UNIX_EPOCH, Uuid::nil());
     loop {
         let mut tx = db.begin_system().await?;
-        let page = sqlx::query_scalar!(
-            "select id from subscriptions
-             where status in ('TRIAL', 'ACTIVE', 'PAST_DUE') and current_period_end <= $1 and id > $2
-             order by id limit $3",
+        // In the order of the index of those that end: there are many subscriptions, and few of them are due.
+        let page = sqlx::query!(
+            "select id, current_period_end from subscriptions
+             where status in ('TRIAL', 'ACTIVE', 'PAST_DUE') and current_period_end <= $1
+                   and (current_period_end, id) > ($2, $3)
+             order by current_period_end, id limit $4",
             now,
-            last,
+            last.0,
+            last.1,
             PAGE,
         )
         .fetch_all(&mut *tx)
         .await?;
-        for id in &page {
-            if let Some(mut subscription) = find_locked(&mut tx, *id).await?
+        for row in &page {
+            if let Some(mut subscription) = find_locked(&mut tx, row.id).await?
                 && is_over(&subscription.state, now)
             {
                 subscription.record(&mut tx, &Context::internal(now)).await?;
@@ -367,7 +370,7 @@ pub async fn end_due(db: &Db, now: DateTime<Utc>) -> Result<()> {
         }
         tx.commit().await?;
         match page.last() {
-            Some(id) => last = *id,
+            Some(row) => last = (row.current_period_end, row.id),
             None => return Ok(()),
         }
     }

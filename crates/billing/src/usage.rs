@@ -8,12 +8,25 @@ use careeros_shared::{
     consumer::Handler,
     db::{Db, Tx},
     error::Error,
-    events::{AiFlowExecuted, Envelope},
+    events::{AiFlowExecuted, Envelope, Event},
+    projection::Projection,
+    sweep,
 };
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc};
 
 /// The consumer group.
 pub const GROUP: &str = "billing-usage-v1";
+
+/// What the group keeps.
+pub const PROJECTION: Projection = Projection {
+    group: GROUP,
+    topics: &[AiFlowExecuted::TOPIC],
+    tables: &["metered_executions", "ai_usage"],
+    queues: &[],
+    reads: &[],
+    afterwards: &[],
+};
+
 /// How long it is remembered which executions were counted; then their month concerns nobody any more.
 const RETENTION: Days = Days::new(100);
 
@@ -85,9 +98,16 @@ impl Handler for Usage {
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
     let before = month_of(now).checked_sub_days(RETENTION).unwrap_or(NaiveDate::MIN);
-    let mut tx = db.begin_system().await?;
-    sqlx::query!("delete from metered_executions where month < $1", before).execute(&mut *tx).await?;
-    tx.commit().await
+    let delete = || {
+        sqlx::query!(
+            "delete from metered_executions where ctid = any(array(
+                 select ctid from metered_executions where month < $1
+                 order by month limit $2 for update skip locked))",
+            before,
+            sweep::BATCH,
+        )
+    };
+    sweep::all(db, delete).await
 }
 
 #[cfg(test)]

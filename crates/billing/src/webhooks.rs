@@ -8,6 +8,7 @@ use careeros_shared::{
     directory::Directory,
     error::{Error, FieldError, OrNotFound},
     extract::parse_json,
+    sweep,
     validate::Checks,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -271,6 +272,14 @@ async fn get_invoice(tx: &mut Tx, context: &Context, meant: &InvoiceRef) -> Resu
 /// # Errors
 /// 503 where the database is away.
 pub async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from webhook_events where received_at < $1", now - RETENTION).execute(db.pool()).await?;
-    Ok(())
+    let delete = || {
+        sqlx::query!(
+            "delete from webhook_events where ctid = any(array(
+                 select ctid from webhook_events where received_at < $1
+                 order by received_at limit $2 for update skip locked))",
+            now - RETENTION,
+            sweep::BATCH,
+        )
+    };
+    sweep::all(db, delete).await
 }

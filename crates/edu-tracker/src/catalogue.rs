@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use careeros_shared::{Result, db::Tx, events::PublishedLesson};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::activity::{Activity, Deed};
@@ -138,6 +139,8 @@ pub async fn publish(
         sqlx::query!("select pg_advisory_xact_lock_shared($1)", LOCK).execute(&mut **tx).await?;
     } else {
         sqlx::query!("select pg_advisory_xact_lock($1)", LOCK).execute(&mut **tx).await?;
+        // What a course's many learners know by it is counted again where it teaches something else than before.
+        sqlx::query("set local statement_timeout = '300s'").execute(&mut **tx).await?;
     }
     let before = load(tx, &course_ids.into_iter().collect::<Vec<_>>()).await?;
     let mut catalogue = before.clone();
@@ -167,31 +170,37 @@ async fn load(tx: &mut Tx, course_ids: &[Uuid]) -> Result<Catalogue> {
 }
 
 async fn store(tx: &mut Tx, before: &Catalogue, catalogue: &Catalogue) -> Result<()> {
+    let mut changed = Vec::new();
     for (course_id, lessons) in &catalogue.courses {
         let known = before.courses.get(course_id);
-        for (lesson_id, taught) in lessons {
-            if known.and_then(|lessons| lessons.get(lesson_id)) == Some(taught) {
-                continue;
-            }
-            let (version, published_at, source_event_id) = taught.rank;
-            let skill_keys: Vec<_> = taught.skills.iter().cloned().collect();
-            sqlx::query!(
-                "insert into lesson_skills (course_id, lesson_id, tenant_id, version, published_at, source_event_id, skill_keys)
-                 values ($1, $2, $3, $4, $5, $6, $7)
-                 on conflict on constraint lesson_skills_pkey do update
-                 set tenant_id = $3, version = $4, published_at = $5, source_event_id = $6, skill_keys = $7",
-                course_id,
-                lesson_id,
-                taught.tenant_id,
-                version,
-                published_at,
-                source_event_id,
-                &skill_keys,
-            )
-            .execute(&mut **tx)
-            .await?;
-        }
+        let differs = |lesson_id| known.and_then(|lessons| lessons.get(lesson_id));
+        let lessons = lessons.iter().filter(|(lesson_id, taught)| differs(lesson_id) != Some(taught));
+        changed.extend(lessons.map(|(lesson_id, taught)| (*course_id, *lesson_id, taught)));
     }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    // Lists of lists have to be of one length in PostgreSQL, so the keys travel as JSON.
+    let skill_keys = changed.iter().map(|(.., taught)| json!(taught.skills));
+    sqlx::query!(
+        "insert into lesson_skills (course_id, lesson_id, tenant_id, version, published_at, source_event_id, skill_keys)
+         select course_id, lesson_id, tenant_id, version, published_at, source_event_id,
+                array(select jsonb_array_elements_text(skill_keys))
+         from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::integer[], $5::timestamptz[], $6::uuid[], $7::jsonb[])
+             as n(course_id, lesson_id, tenant_id, version, published_at, source_event_id, skill_keys)
+         on conflict on constraint lesson_skills_pkey do update
+         set tenant_id = excluded.tenant_id, version = excluded.version, published_at = excluded.published_at,
+             source_event_id = excluded.source_event_id, skill_keys = excluded.skill_keys",
+        &changed.iter().map(|(course_id, ..)| *course_id).collect::<Vec<_>>(),
+        &changed.iter().map(|(_, lesson_id, _)| *lesson_id).collect::<Vec<_>>(),
+        &changed.iter().map(|(.., taught)| taught.tenant_id).collect::<Vec<_>>(),
+        &changed.iter().map(|(.., taught)| taught.rank.0).collect::<Vec<_>>(),
+        &changed.iter().map(|(.., taught)| taught.rank.1).collect::<Vec<_>>(),
+        &changed.iter().map(|(.., taught)| taught.rank.2).collect::<Vec<_>>(),
+        &skill_keys.collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

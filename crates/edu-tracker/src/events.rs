@@ -15,6 +15,7 @@ use careeros_shared::{
         QuizSubmitted,
     },
     outbox,
+    projection::Projection,
 };
 
 use self::batch::Batch;
@@ -34,6 +35,24 @@ pub const TOPICS: [&str; 6] = [
     MilestoneCompleted::TOPIC,
     ProfileUpdated::TOPIC,
 ];
+
+/// What the group keeps.
+pub const PROJECTION: Projection = Projection {
+    group: GROUP,
+    topics: &TOPICS,
+    tables: &[
+        "learners",
+        "progress_logs",
+        "activity_weeks",
+        "lesson_skills",
+        "skill_days",
+        "mastery_scores",
+        "productivity_metrics",
+    ],
+    queues: &[],
+    reads: &[],
+    afterwards: &[],
+};
 
 /// Applies learning events.
 #[derive(Debug, Clone)]

@@ -135,10 +135,17 @@ pub async fn learners_of(tx: &mut Tx, changes: &[Retaught]) -> Result<Vec<(Uuid,
     }
     let changes = Columns::of(changes.iter());
     let rows = sqlx::query!(
-        "select distinct l.user_id, l.tenant_id
+        r#"select distinct l.user_id as "user_id!", l.tenant_id as "tenant_id!"
          from unnest($1::uuid[], $2::uuid[], $3::text[]) as c(course_id, taught_id, metric_key)
-         join progress_logs l on coalesce(l.lesson_id, l.course_id) = c.taught_id and l.course_id = c.course_id
-             and l.metric_key = c.metric_key and l.metric_key in ('lesson_minutes', 'course_completed')",
+         cross join lateral (
+             select user_id, tenant_id from progress_logs
+             where metric_key = 'lesson_minutes' and c.metric_key = 'lesson_minutes'
+               and lesson_id = c.taught_id and course_id = c.course_id
+             union all
+             select user_id, tenant_id from progress_logs
+             where metric_key = 'course_completed' and c.metric_key = 'course_completed'
+               and course_id = c.course_id
+         ) l"#,
         &changes.course_ids,
         &changes.taught_ids,
         &changes.metric_keys,
@@ -161,11 +168,18 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
     let added = sqlx::query!(
         "insert into skill_days as d (user_id, skill_key, day, tenant_id, lessons, courses, incorrect, correct)
          select l.user_id, c.skill_key, (l.recorded_at at time zone 'UTC')::date, l.tenant_id,
-                count(*) filter (where l.metric_key = 'lesson_minutes'),
-                count(*) filter (where l.metric_key = 'course_completed'), 0, 0
+                count(*) filter (where c.metric_key = 'lesson_minutes'),
+                count(*) filter (where c.metric_key = 'course_completed'), 0, 0
          from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) as c(course_id, taught_id, metric_key, skill_key)
-         join progress_logs l on coalesce(l.lesson_id, l.course_id) = c.taught_id and l.course_id = c.course_id
-             and l.metric_key = c.metric_key and l.metric_key in ('lesson_minutes', 'course_completed')
+         cross join lateral (
+             select user_id, tenant_id, recorded_at from progress_logs
+             where metric_key = 'lesson_minutes' and c.metric_key = 'lesson_minutes'
+               and lesson_id = c.taught_id and course_id = c.course_id
+             union all
+             select user_id, tenant_id, recorded_at from progress_logs
+             where metric_key = 'course_completed' and c.metric_key = 'course_completed'
+               and course_id = c.course_id
+         ) l
          group by 1, 2, 3, 4
          on conflict on constraint skill_days_pkey do update
          set lessons = d.lessons + excluded.lessons, courses = d.courses + excluded.courses
@@ -184,12 +198,19 @@ pub async fn reteach(tx: &mut Tx, changes: &[Retaught]) -> Result<Touched> {
     let removed = sqlx::query!(
         "update skill_days d set lessons = d.lessons - n.lessons, courses = d.courses - n.courses
          from (select l.user_id, c.skill_key, (l.recorded_at at time zone 'UTC')::date as day,
-                      count(*) filter (where l.metric_key = 'lesson_minutes') as lessons,
-                      count(*) filter (where l.metric_key = 'course_completed') as courses
+                      count(*) filter (where c.metric_key = 'lesson_minutes') as lessons,
+                      count(*) filter (where c.metric_key = 'course_completed') as courses
                from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
                    as c(course_id, taught_id, metric_key, skill_key)
-               join progress_logs l on coalesce(l.lesson_id, l.course_id) = c.taught_id and l.course_id = c.course_id
-                   and l.metric_key = c.metric_key and l.metric_key in ('lesson_minutes', 'course_completed')
+               cross join lateral (
+                   select user_id, recorded_at from progress_logs
+                   where metric_key = 'lesson_minutes' and c.metric_key = 'lesson_minutes'
+                     and lesson_id = c.taught_id and course_id = c.course_id
+                   union all
+                   select user_id, recorded_at from progress_logs
+                   where metric_key = 'course_completed' and c.metric_key = 'course_completed'
+                     and course_id = c.course_id
+               ) l
                group by 1, 2, 3) n
          where d.user_id = n.user_id and d.skill_key = n.skill_key and d.day = n.day
          returning d.user_id, d.skill_key",

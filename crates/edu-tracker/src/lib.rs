@@ -13,8 +13,10 @@ pub mod mastery;
 pub mod productivity;
 pub mod progress;
 
+use std::{ffi::OsString, process::ExitCode};
+
 use careeros_shared::{
-    boot::{Boot, Runtime},
+    boot::{self, Boot, Runtime},
     config::{self, Service, Stores},
     consumer::Consumer,
 };
@@ -26,16 +28,21 @@ pub const SERVICE: Service = Service { name: "edu-tracker-service", http_port: 8
 /// The tables of the database `edu_tracker`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/edu_tracker");
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run)
+}
+
 /// Runs the service until its shutdown.
 ///
 /// # Errors
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
+    let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, kafka) = runtime.stores(&stores, &MIGRATIONS)?;
     let handler = events::Tracker { clock: runtime.clock.clone() };
-    runtime.consume(&db, &kafka, Consumer { group: events::GROUP, topics: &events::TOPICS, handler });
+    runtime.consume(&db, &kafka, Consumer { group: events::GROUP, topics: events::PROJECTION.topics, handler });
     let app = grpc::App { db, directory: runtime.directory.clone() };
     runtime.serve(app.routes(), careeros_rest::edu_tracker::routes).await
 }

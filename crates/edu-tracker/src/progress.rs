@@ -137,7 +137,7 @@ pub async fn get(db: &Db, subject: Subject, now: DateTime<Utc>) -> Result<Progre
         subject.tenant_id,
         subject.user_id,
     )
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     row.map_or_else(|| Ok(Progress::default()), |row| row.progress(now))
 }

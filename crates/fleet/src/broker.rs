@@ -1,12 +1,16 @@
 //! A Kafka-compatible broker inside this process, for one machine and for tests; production runs
-//! Apache Kafka. Tansu speaks the protocol and keeps topics and consumer groups in SQLite; records are
-//! kept in plain logs.
+//! Apache Kafka. Tansu speaks the protocol and keeps topics and committed offsets in SQLite; records
+//! are kept in plain logs, and the members of consumer groups in memory.
 //!
 //! Both read and write files without yielding, so the broker has threads of its own.
 
+mod catalog;
 mod fetch;
+mod group;
+mod groups;
 mod log;
 mod offsets;
+mod partitions;
 mod produce;
 mod routes;
 mod sequence;
@@ -26,6 +30,8 @@ use url::Url;
 
 use crate::data::DataDir;
 use crate::net::Port;
+use crate::signals::Signals;
+use crate::ui;
 
 /// The broker's name in messages.
 const SERVER: &str = "the Kafka broker";
@@ -37,6 +43,24 @@ pub struct Broker {
     address: SocketAddr,
     shutdown: CancellationToken,
     thread: Option<thread::JoinHandle<Result<()>>>,
+}
+
+/// Runs the broker of `data` alone, until this process is asked to end.
+///
+/// # Errors
+/// As [`Broker::start`], and where the broker fails.
+pub async fn serve(data: &Path, port: u16) -> Result<()> {
+    let mut signals = Signals::catch()?;
+    let data = DataDir::open(data)?;
+    let broker = Broker::start(&data, Port::Fixed { number: port, variable: "--port" }).await?;
+    ui::say(format_args!(
+        "The broker listens on {}; its data is in {}",
+        broker.bootstrap_servers(),
+        data.path().display()
+    ));
+    let request = signals.next().await;
+    ui::say(format_args!("{request}: stopping"));
+    broker.stop().await
 }
 
 impl Broker {
@@ -106,7 +130,8 @@ fn run(listener: TcpListener, storage: Storage, shutdown: CancellationToken, rea
 fn storage(data: &Path) -> Result<Storage> {
     let directory = data.join("broker");
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    Ok(Storage { database: database_url(&directory.join("broker.db"))?, records: directory.join("records") })
+    let file = directory.join("broker.db");
+    Ok(Storage { database: database_url(&file)?, file, records: directory.join("records") })
 }
 
 /// Tansu takes the path of a `sqlite:` URL as it is written, relative to the working directory

@@ -10,12 +10,15 @@
 //! - [`postgres`]: a private PostgreSQL server from the machine's programs
 //! - [`databases`]: the eight databases and their roles
 //! - [`broker`]: the embedded Kafka-compatible broker
+//! - [`broker_process`]: it, or Apache Kafka, as a process of its own, for tests
 //! - [`deps`]: both of them around one command, for tests
 //! - [`net`]: ports, and who has them
 //! - [`signals`]: being asked to stop
 //! - [`ui`]: what the terminal shows
 
+pub mod apache;
 pub mod broker;
+pub mod broker_process;
 pub mod data;
 pub mod databases;
 pub mod deps;

@@ -4,9 +4,12 @@
 mod account;
 mod binaries;
 mod cluster;
+mod crash;
 mod leftover;
+mod pause;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -38,7 +41,8 @@ const PASSING: [&str; 2] = ["pre-existing shared memory block", "could not bind 
 pub struct Options {
     /// Where it listens.
     pub port: Port,
-    /// Whether commits survive a crash of the machine; tests do without and are faster.
+    /// Whether commits survive a crash of the machine; tests do without and are faster. They survive a crash of the
+    /// server either way.
     pub durable: bool,
     /// Connections at once.
     pub max_connections: u16,
@@ -51,6 +55,7 @@ pub struct Postgres {
     port: u16,
     password: SecretString,
     cluster: Cluster,
+    paused: bool,
 }
 
 impl Postgres {
@@ -68,7 +73,7 @@ impl Postgres {
         loop {
             let port = options.port.number(SERVER).await?;
             let child = cluster.serve(port, options)?;
-            let mut server = Self { child, port, password: password.clone(), cluster: cluster.clone() };
+            let mut server = Self { child, port, password: password.clone(), cluster: cluster.clone(), paused: false };
             match server.accepts_connections().await {
                 Ok(()) => return Ok(server),
                 Err(error) if attempt == ATTEMPTS || !passes(&error) => return Err(error),
@@ -81,6 +86,16 @@ impl Postgres {
     /// The port it listens on at 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The path of a program of the installation that it runs from, such as `psql`; it need not be there.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.cluster.program(name)
+    }
+
+    /// The file that it logs to.
+    pub fn log(&self) -> PathBuf {
+        self.cluster.log()
     }
 
     /// The superuser's URL of `database`; `postgres` is there from the start.
@@ -119,8 +134,32 @@ impl Postgres {
         }
     }
 
+    /// Kills the server with all its processes, as a crash would; what was committed is there again after a new start.
+    ///
+    /// # Errors
+    /// When a process of it does not end.
+    pub async fn kill(mut self) -> Result<()> {
+        crash::kill(&mut self.child, self.cluster.directory()).await
+    }
+
+    /// Stops the server with all its processes where it stands: connections stay open and nothing answers.
+    pub fn pause(&mut self) {
+        self.paused = true;
+        pause::pause(&self.child, self.cluster.directory());
+    }
+
+    /// Lets a paused server go on.
+    pub fn resume(&mut self) {
+        self.paused = false;
+        pause::resume(self.cluster.directory());
+    }
+
     /// Asks for PostgreSQL's fast shutdown.
     fn interrupt(&self) {
+        if self.paused {
+            // Nobody who is stopped hears it.
+            pause::resume(self.cluster.directory());
+        }
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed()));
         if let Some(Err(error)) = pid.map(|pid| kill_process(pid, Signal::INT)) {
             tracing::warn!(%error, "cannot signal PostgreSQL");

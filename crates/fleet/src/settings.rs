@@ -2,6 +2,7 @@
 //! service alone. It holds secrets and is readable by its owner only.
 
 use std::{
+    fmt::Display,
     fs::{self, OpenOptions},
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
@@ -22,7 +23,7 @@ pub fn path(data: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Where the file cannot be written.
-pub fn write(data: &Path, settings: &[(&str, String)]) -> Result<()> {
+pub fn write(data: &Path, settings: &[(impl Display, String)]) -> Result<()> {
     let path = path(data);
     let lines: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     // Made anew, so that its mode is the one given here.

@@ -59,6 +59,8 @@ pub fn fixed(env: &Env, variable: &'static str, default: u16) -> Result<Port> {
 pub struct Stores {
     /// Each database's URL, by its name.
     pub urls: BTreeMap<&'static str, SecretString>,
+    /// Each database's URL as its owner, by its name.
+    pub owner_urls: BTreeMap<&'static str, SecretString>,
     /// `KAFKA_BROKERS`.
     pub brokers: String,
     postgres: Option<Postgres>,
@@ -73,17 +75,17 @@ impl Stores {
     pub async fn start(env: &Env, data: &DataDir, options: Options) -> Result<Self> {
         let (postgres, broker) =
             tokio::try_join!(start_postgres(env, data, options), start_broker(env, data, options))?;
-        let mut migrators = external_urls(env)?;
-        let mut urls = migrators.clone();
+        let mut owner_urls = external_urls(env)?;
+        let mut urls = owner_urls.clone();
         if let Some(server) = &postgres {
             for database in databases::provision(server, data.secrets()).await? {
                 urls.entry(database.name).or_insert(database.service_url);
-                migrators.entry(database.name).or_insert(database.migrator_url);
+                owner_urls.entry(database.name).or_insert(database.migrator_url);
             }
         }
         ui::say("Applying migrations");
         for database in services::ALL.iter().filter_map(|entry| entry.database) {
-            let url = migrators.get(database.name).with_context(|| format!("{} has no database", database.name))?;
+            let url = owner_urls.get(database.name).with_context(|| format!("{} has no database", database.name))?;
             Db::connect_lazy(url, 2, "careeros-fleet")?
                 .migrate(database.migrations)
                 .await
@@ -94,7 +96,7 @@ impl Stores {
             (None, Some(brokers)) => brokers.to_owned(),
             (None, None) => bail!("there is no broker"),
         };
-        Ok(Self { urls, brokers, postgres, broker })
+        Ok(Self { urls, owner_urls, brokers, postgres, broker })
     }
 
     /// Waits until a server that was started here ends by itself; it does not while all is well.

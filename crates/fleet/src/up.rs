@@ -184,14 +184,18 @@ impl Fleet {
     }
 
     /// What the commands of a second terminal need, and a service that is to run alone.
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![("GATEWAY_URL", self.gateway.clone()), ("KAFKA_BROKERS", self.stores.brokers.clone())];
+    fn settings(&self) -> Vec<(String, String)> {
+        let mut settings =
+            vec![("GATEWAY_URL".into(), self.gateway.clone()), ("KAFKA_BROKERS".into(), self.stores.brokers.clone())];
         for name in ["SERVICE_SHARED_SECRET", "BILLING_WEBHOOK_SECRETS"] {
-            settings.extend(self.env.get(name).map(|value| (name, value.to_owned())));
+            settings.extend(self.env.get(name).map(|value| (name.to_owned(), value.to_owned())));
         }
         for database in services::ALL.iter().filter_map(|entry| entry.database) {
-            let url = stores::text(&self.stores.urls[database.name]).to_owned();
-            settings.push((database.url_variable, url));
+            let (own, owners) = (&self.stores.urls[database.name], &self.stores.owner_urls[database.name]);
+            settings.push((database.url_variable.to_owned(), stores::text(own).to_owned()));
+            // Rebuilding a projection makes a schema, which only the owner may.
+            let variable = format!("{}_MIGRATION_DATABASE_URL", database.name.to_uppercase());
+            settings.push((variable, stores::text(owners).to_owned()));
         }
         settings
     }

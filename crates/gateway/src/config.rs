@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use careeros_shared::{config::peer, env::Reader};
+use redis::IntoConnectionInfo;
+use secrecy::SecretString;
 
 /// Settings that only the gateway has.
 #[derive(Debug)]
@@ -12,6 +14,8 @@ pub struct Config {
     pub throttle_window: Duration,
     /// `THROTTLE_LIMIT`: requests of one client in a window.
     pub throttle_limit: u32,
+    /// `REDIS_URL`: where all gateways count together.
+    pub redis_url: Option<SecretString>,
     /// `CORS_ALLOWED_ORIGINS`: the origins of web clients.
     pub cors: Origins,
     /// The `*_GRPC_URL`s.
@@ -45,16 +49,21 @@ impl Config {
     /// Reads the settings.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let expects = "a number from 1";
+        let cors = reader.with(
+            "CORS_ALLOWED_ORIGINS",
+            Origins::Any,
+            "* or origins such as https://app.example.com, comma-separated",
+            origins,
+        );
+        if reader.is_production() && cors == Origins::Any {
+            reader.problem("CORS_ALLOWED_ORIGINS", "must list the origins of the web clients in production, not *");
+        }
         let window = reader.with("THROTTLE_TTL", 60, "seconds from 1", |v| v.parse().ok().filter(|n| *n > 0));
         Self {
             throttle_window: Duration::from_secs(window),
             throttle_limit: reader.with("THROTTLE_LIMIT", 120, expects, |v| v.parse().ok().filter(|n| *n > 0)),
-            cors: reader.with(
-                "CORS_ALLOWED_ORIGINS",
-                Origins::Any,
-                "* or origins such as https://app.example.com, comma-separated",
-                origins,
-            ),
+            redis_url: redis_url(reader),
+            cors,
             peers: PeerUrls {
                 auth: peer(reader, "AUTH_GRPC_URL", "localhost:6001"),
                 profile: peer(reader, "USER_PROFILE_GRPC_URL", "localhost:6002"),
@@ -67,6 +76,11 @@ impl Config {
             },
         }
     }
+}
+
+fn redis_url(reader: &mut Reader<'_>) -> Option<SecretString> {
+    let expects = "redis(s)://[user:password@]host[:port][/number]";
+    reader.with("REDIS_URL", None, expects, |url| url.into_connection_info().is_ok().then(|| Some(url.into())))
 }
 
 fn origins(text: &str) -> Option<Origins> {
@@ -93,6 +107,7 @@ mod tests {
         let env: Env = [
             ("THROTTLE_TTL", "0"),
             ("THROTTLE_LIMIT", "many"),
+            ("REDIS_URL", "localhost"),
             ("CORS_ALLOWED_ORIGINS", "https://a.example/path"),
             ("LMS_GRPC_URL", "lms"),
         ]
@@ -102,8 +117,21 @@ mod tests {
         let mut reader = Reader::new(&env);
         Config::read(&mut reader);
         let problems = reader.finish().unwrap_err().to_string();
-        for name in ["THROTTLE_TTL", "THROTTLE_LIMIT", "CORS_ALLOWED_ORIGINS", "LMS_GRPC_URL"] {
+        for name in ["THROTTLE_TTL", "THROTTLE_LIMIT", "REDIS_URL", "CORS_ALLOWED_ORIGINS", "LMS_GRPC_URL"] {
             assert!(problems.contains(name), "{problems}");
+        }
+    }
+
+    #[test]
+    fn production_refuses_pages_of_anybody() {
+        for (cors, ok) in [("*", false), ("", false), ("https://app.example.com", true)] {
+            let env: Env = [("APP_ENV", "production"), ("CORS_ALLOWED_ORIGINS", cors)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect();
+            let mut reader = Reader::new(&env);
+            Config::read(&mut reader);
+            assert_eq!(reader.finish().is_ok(), ok, "{cors}");
         }
     }
 

@@ -5,10 +5,13 @@
 pub mod config;
 pub mod http;
 pub mod peers;
+pub mod reference;
 pub mod throttle;
 
+use std::{ffi::OsString, process::ExitCode};
+
 use careeros_shared::{
-    boot::{Boot, Runtime},
+    boot::{self, Boot, Runtime},
     config::{self as settings, Service},
 };
 
@@ -17,15 +20,22 @@ use crate::{config::Config, peers::Peers, throttle::Throttle};
 /// What the service is called and where it listens; it serves no RPCs.
 pub const SERVICE: Service = Service { name: "api-gateway", http_port: 8080, grpc_port: 0 };
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    boot::main(arguments, &SERVICE, None, run)
+}
+
 /// Runs the gateway until its shutdown.
 ///
 /// # Errors
 /// Where the environment is wrong or the port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, config) = settings::load(&SERVICE, &boot.env, Config::read)?;
+    let (common, config) = settings::load(&SERVICE, &boot.env, Config::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let peers = Peers::connect(&runtime, &config.peers)?;
     runtime.readiness = peers.readiness(std::mem::take(&mut runtime.readiness));
-    let router = http::router(&peers, Throttle::new(&config, runtime.clock.clone()), config.cors);
+    let throttle = Throttle::new(&config, runtime.clock.clone())?;
+    runtime.spawn(throttle.clone().keep());
+    let router = http::router(&peers, throttle, config.cors);
     runtime.serve_http(router).await
 }

@@ -1,7 +1,7 @@
-//! The API gateway as a process of its own.
+//! The API gateway as a program of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(&careeros_gateway::SERVICE, None, careeros_gateway::run)
+    careeros_gateway::main(std::env::args_os())
 }

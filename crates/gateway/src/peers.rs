@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use careeros_shared::{
     boot::Runtime,
-    grpc::{Transport, check_health},
+    grpc::{Deadlines, Transport, check_health},
     health::Readiness,
 };
 
 use crate::config::PeerUrls;
 
-/// How long a call may take; within the edge's own timeout, so that the answer names the reason.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// How long a call that may ask a language model may take.
-const MODEL_DEADLINE: Duration = Duration::from_secs(28);
+/// How long a call may take, and how long one that may ask a language model; within the edge's own timeout, so that the
+/// answer names the reason.
+const DEADLINES: Deadlines = Deadlines {
+    usual: Duration::from_secs(5),
+    long: Duration::from_secs(28),
+    patient: &["ExecuteFlow", "ChatMentor", "StreamChatMentor", "InterviewTurn"],
+};
 
 /// A transport to each service.
 #[derive(Debug, Clone)]
@@ -36,15 +39,14 @@ impl Peers {
     /// Where a URL is not an address.
     pub fn connect(runtime: &Runtime, urls: &PeerUrls) -> anyhow::Result<Self> {
         Ok(Self {
-            auth: runtime.connect(&urls.auth, DEADLINE)?,
-            profile: runtime.connect(&urls.profile, DEADLINE)?,
-            ai_core: runtime.connect(&urls.ai_core, MODEL_DEADLINE)?,
-            // An interview turn asks AI core.
-            roadmap: runtime.connect(&urls.roadmap, MODEL_DEADLINE)?,
-            lms: runtime.connect(&urls.lms, DEADLINE)?,
-            edu_tracker: runtime.connect(&urls.edu_tracker, DEADLINE)?,
-            billing: runtime.connect(&urls.billing, DEADLINE)?,
-            analytics: runtime.connect(&urls.analytics, DEADLINE)?,
+            auth: runtime.connect(&urls.auth, DEADLINES)?,
+            profile: runtime.connect(&urls.profile, DEADLINES)?,
+            ai_core: runtime.connect(&urls.ai_core, DEADLINES)?,
+            roadmap: runtime.connect(&urls.roadmap, DEADLINES)?,
+            lms: runtime.connect(&urls.lms, DEADLINES)?,
+            edu_tracker: runtime.connect(&urls.edu_tracker, DEADLINES)?,
+            billing: runtime.connect(&urls.billing, DEADLINES)?,
+            analytics: runtime.connect(&urls.analytics, DEADLINES)?,
         })
     }
 
@@ -64,5 +66,19 @@ impl Peers {
             let transport = transport.clone();
             readiness.with(name, move || check_health(transport.clone()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use careeros_shared::proto::DESCRIPTORS;
+
+    use super::*;
+
+    #[test]
+    fn the_patient_rpcs_exist() {
+        for rpc in DEADLINES.patient {
+            assert!(DESCRIPTORS.windows(rpc.len()).any(|name| name == rpc.as_bytes()), "{rpc}");
+        }
     }
 }

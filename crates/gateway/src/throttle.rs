@@ -2,6 +2,10 @@
 //!
 //! A request with a valid token counts for its user, any other for its address. A client's window begins with its first
 //! request, so that the limit is exact: no more than `THROTTLE_LIMIT` requests pass in any window.
+//!
+//! With `REDIS_URL` all gateways share the counts. While that store is away, each counts for itself and allows its share.
+
+mod shared;
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -18,10 +22,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use careeros_shared::{clock::Clock, context::Context, error::Error, identity::Caller};
+use careeros_shared::{clock::Clock, context::Context, error::Error, id, identity::Caller};
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+use self::shared::Shared;
 use crate::config::Config;
 
 /// <https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/>: the policy and what is left of it.
@@ -35,6 +40,15 @@ const CLIENTS: u64 = 200_000;
 enum Who {
     User(Uuid),
     Address(IpAddr),
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Address(ip) => write!(f, "address:{ip}"),
+        }
+    }
 }
 
 impl Who {
@@ -67,6 +81,7 @@ pub struct Throttle {
     limit: u32,
     window: TimeDelta,
     windows: moka::sync::Cache<Who, Arc<Window>>,
+    shared: Option<Arc<Shared>>,
 }
 
 /// What is left to a client.
@@ -79,24 +94,53 @@ struct Standing {
 
 impl Throttle {
     /// With the limit of `config`.
-    pub fn new(config: &Config, clock: Clock) -> Self {
+    ///
+    /// # Errors
+    /// Where `REDIS_URL` is not an address.
+    pub fn new(config: &Config, clock: Clock) -> anyhow::Result<Self> {
         let window = TimeDelta::from_std(config.throttle_window).unwrap_or(TimeDelta::MAX);
         let windows = moka::sync::Cache::builder().max_capacity(CLIENTS).time_to_live(config.throttle_window).build();
-        Self { clock, limit: config.throttle_limit, window, windows }
+        let shared = match &config.redis_url {
+            Some(url) => Some(Arc::new(Shared::new(url, id::new(clock.now()))?)),
+            None => None,
+        };
+        Ok(Self { clock, limit: config.throttle_limit, window, windows, shared })
+    }
+
+    /// How many gateways count together, as far as this one knows.
+    pub fn gateways(&self) -> u32 {
+        self.shared.as_ref().map_or(1, |shared| shared.gateways())
+    }
+
+    /// Takes part in the shared counting, for ever; completes at once where there is none.
+    pub async fn keep(self) {
+        if let Some(shared) = self.shared {
+            shared.keep().await;
+        }
     }
 
     /// Counts a request of `who`.
-    fn count(&self, who: Who) -> Standing {
+    async fn count(&self, who: Who) -> Standing {
+        let Some(shared) = &self.shared else { return self.count_here(who, self.limit) };
+        match shared.count(&who.to_string(), self.window.to_std().unwrap_or_default()).await {
+            Some((used, resets_in)) => Standing::of(used, self.limit, resets_in),
+            None => self.count_here(who, (self.limit / shared.gateways()).max(1)),
+        }
+    }
+
+    fn count_here(&self, who: Who, limit: u32) -> Standing {
         let now = self.clock.now();
         let open = || Arc::new(Window { ends: now + self.window, used: AtomicU32::new(0) });
         let over = |window: &Arc<Window>| window.ends <= now;
         let window = self.windows.entry(who).or_insert_with_if(open, over).into_value();
         let used = window.used.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        Standing {
-            allowed: used <= self.limit,
-            remaining: self.limit.saturating_sub(used),
-            resets_in: (window.ends - now).to_std().unwrap_or_default(),
-        }
+        Standing::of(used, limit, (window.ends - now).to_std().unwrap_or_default())
+    }
+}
+
+impl Standing {
+    fn of(used: u32, limit: u32, resets_in: Duration) -> Self {
+        Self { allowed: used <= limit, remaining: limit.saturating_sub(used), resets_in }
     }
 }
 
@@ -107,7 +151,8 @@ pub async fn limit(State(throttle): State<Throttle>, request: Request, next: Nex
         Ok(context) => context,
         Err(error) => return error.into_response(),
     };
-    let standing = throttle.count(Who::of(&context));
+    let standing = throttle.count(Who::of(&context)).await;
+    parts.extensions.insert(context);
     let mut response = if standing.allowed {
         next.run(Request::from_parts(parts, body)).await
     } else {
@@ -135,32 +180,33 @@ mod tests {
 
     fn throttle(clock: &Clock) -> Throttle {
         let env: Env = [("THROTTLE_LIMIT".to_owned(), "3".to_owned())].into_iter().collect();
-        Throttle::new(&Config::read(&mut Reader::new(&env)), clock.clone())
+        Throttle::new(&Config::read(&mut Reader::new(&env)), clock.clone()).unwrap()
     }
 
-    #[test]
-    fn the_window_is_sixty_seconds_and_not_milliseconds() {
+    #[tokio::test]
+    async fn the_window_is_sixty_seconds_and_not_milliseconds() {
         let clock = testing::clock();
         let throttle = throttle(&clock);
         let who = Who::User(Uuid::nil());
-        let allowed: Vec<_> = (0..4).map(|_| throttle.count(who).allowed).collect();
-        assert_eq!(allowed, [true, true, true, false]);
+        for allowed in [true, true, true, false] {
+            assert_eq!(throttle.count(who).await.allowed, allowed);
+        }
         clock.advance(TimeDelta::milliseconds(59_999));
-        assert!(!throttle.count(who).allowed);
+        assert!(!throttle.count(who).await.allowed);
         clock.advance(TimeDelta::milliseconds(1));
-        assert!(throttle.count(who).allowed);
+        assert!(throttle.count(who).await.allowed);
     }
 
-    #[test]
-    fn clients_do_not_use_up_each_others_limit() {
+    #[tokio::test]
+    async fn clients_do_not_use_up_each_others_limit() {
         let throttle = throttle(&testing::clock());
         let first = Who::Address(network("2001:db8::1".parse().unwrap()));
         let neighbour = Who::Address(network("2001:db8::2".parse().unwrap()));
         let other = Who::Address(network("2001:db8:0:1::1".parse().unwrap()));
         for _ in 0..3 {
-            throttle.count(first);
+            throttle.count(first).await;
         }
-        assert!(!throttle.count(neighbour).allowed, "the same /64 is the same client");
-        assert!(throttle.count(other).allowed);
+        assert!(!throttle.count(neighbour).await.allowed, "the same /64 is the same client");
+        assert!(throttle.count(other).await.allowed);
     }
 }

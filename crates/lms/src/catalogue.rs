@@ -15,6 +15,8 @@ use crate::{access::Viewer, courses::price_text};
 
 /// The longest search in characters.
 const QUERY_MAX: usize = 200;
+/// Among so many of the newest courses a search looks before it asks the index of words.
+const RECENT: i64 = 1000;
 
 #[derive(Debug)]
 struct Entry {
@@ -52,6 +54,19 @@ pub async fn list(db: &Db, viewer: Viewer, request: &ListCoursesRequest) -> Resu
     let mut checks = Checks::new();
     checks.text("q", &request.q, 0, QUERY_MAX);
     checks.finish()?;
+    let rows = match to_tsquery(&request.q) {
+        None => newest(db, viewer, &page).await?,
+        Some(query) => search(db, viewer, &page, &query).await?,
+    };
+    let (rows, next_cursor) = page.cut(rows, |row| Position { time: row.published_at, id: row.course_id });
+    Ok(ListCoursesResponse { items: rows.into_iter().map(CourseSummary::from).collect(), next_cursor })
+}
+
+// The two are apart because a statement that may or may not search is planned for neither: it would read the catalogue from
+// its newest course to the page that is asked for, or to the last match.
+
+/// The page without a search.
+async fn newest(db: &Db, viewer: Viewer, page: &Page) -> Result<Vec<Entry>> {
     let rows = sqlx::query_as!(
         Entry,
         r#"select c.course_id as "course_id!", c.owner_id as "owner_id!", c.title as "title!",
@@ -61,30 +76,79 @@ pub async fn list(db: &Db, viewer: Viewer, request: &ListCoursesRequest) -> Resu
            cross join lateral (
                (select course_id, owner_id, title, description, price_usd, 'PUBLIC' as visibility, published_at
                 from catalogue
-                where ($2::text is null or search @@ to_tsquery('simple', $2))
-                    and ($3::timestamptz is null or (published_at, course_id) < ($3, $4))
-                order by published_at desc, course_id desc limit $5)
+                where (published_at, course_id) < ($2, $3)
+                order by published_at desc, course_id desc limit $4)
                union all
                (select id, owner_id, title, description, price_usd, visibility, published_at
                 from courses
                 where tenant_id = scope.tenant_id and visibility = 'TENANT' and status = 'PUBLISHED'
                     and deleted_at is null
-                    and ($2::text is null or search @@ to_tsquery('simple', $2))
-                    and ($3::timestamptz is null or (published_at, id) < ($3, $4))
+                    and (published_at, id) < ($2, $3)
+                order by published_at desc, id desc limit $4)
+               offset 0
+           ) c
+           order by c.published_at desc, c.course_id desc limit $4"#,
+        viewer.tenant_id,
+        page.before().time,
+        page.before().id,
+        page.fetch(),
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}
+
+/// The page of those that match `query`.
+///
+/// A word that many courses have is found among the newest ones, where the page is full after some rows. Where it is not,
+/// the word is rare, and the index of words finds all that have it.
+async fn search(db: &Db, viewer: Viewer, page: &Page, query: &str) -> Result<Vec<Entry>> {
+    let rows = sqlx::query_as!(
+        Entry,
+        r#"select c.course_id as "course_id!", c.owner_id as "owner_id!", c.title as "title!",
+                  c.description as "description!", c.price_usd as "price_usd!", c.visibility as "visibility!",
+                  c.published_at as "published_at!"
+           from app_scope($1) scope(tenant_id)
+           cross join lateral (
+               (with recent as materialized (
+                    select * from (
+                        select * from catalogue
+                        where (published_at, course_id) < ($3, $4)
+                        order by published_at desc, course_id desc limit $6
+                    ) newest
+                    where search @@ to_tsquery('simple', $2)
+                    order by published_at desc, course_id desc limit $5
+                ), page_size as materialized (
+                    select count(*) as found from recent
+                )
+                select course_id, owner_id, title, description, price_usd, 'PUBLIC' as visibility, published_at
+                from recent where (select found from page_size) = $5
+                union all
+                (select course_id, owner_id, title, description, price_usd, 'PUBLIC', published_at
+                 from (select * from catalogue where search @@ to_tsquery('simple', $2) offset 0) matching
+                 where (select found from page_size) < $5
+                     and (published_at, course_id) < ($3, $4)
+                 order by published_at desc, course_id desc limit $5))
+               union all
+               (select id, owner_id, title, description, price_usd, visibility, published_at
+                from courses
+                where tenant_id = scope.tenant_id and visibility = 'TENANT' and status = 'PUBLISHED'
+                    and deleted_at is null and search @@ to_tsquery('simple', $2)
+                    and (published_at, id) < ($3, $4)
                 order by published_at desc, id desc limit $5)
                offset 0
            ) c
            order by c.published_at desc, c.course_id desc limit $5"#,
         viewer.tenant_id,
-        to_tsquery(&request.q),
-        page.after.map(|after| after.time),
-        page.after.map(|after| after.id),
+        query,
+        page.before().time,
+        page.before().id,
         page.fetch(),
+        RECENT,
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
-    let (rows, next_cursor) = page.cut(rows, |row| Position { time: row.published_at, id: row.course_id });
-    Ok(ListCoursesResponse { items: rows.into_iter().map(CourseSummary::from).collect(), next_cursor })
+    Ok(rows)
 }
 
 /// The search as a PostgreSQL text query: every word as the beginning of one. `None` where nothing is searched for, and

@@ -80,7 +80,7 @@ pub async fn create(
     let completion = Completion::parse(request)?;
     if context.idempotency_key.is_none() {
         // The statement is a transaction of its own and says itself whose rows it sees: one round trip.
-        if insert(db.pool(), context, subject, &completion, certificate).await? {
+        if insert(db, context, subject, &completion, certificate).await? {
             db.wake_relay();
         }
         return Ok(OK);

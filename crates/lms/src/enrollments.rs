@@ -80,7 +80,7 @@ pub async fn find_status(db: &Db, subject: Subject, course_id: Uuid) -> Result<O
         subject.user_id,
         course_id,
     )
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     Ok(status)
 }
@@ -141,7 +141,7 @@ pub async fn list(db: &Db, subject: Subject, request: &ListEnrollmentsRequest) -
         page.after.map(|after| after.id),
         page.fetch(),
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     let (rows, next_cursor) = page.cut(rows, |row| Position { time: row.enrolled_at, id: row.id });
     Ok(ListEnrollmentsResponse { items: rows.into_iter().map(EnrollmentSummary::from).collect(), next_cursor })

@@ -1,7 +1,7 @@
-//! The learning management service as a process of its own.
+//! The learning management service as a program of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(&careeros_lms::SERVICE, Some(&careeros_lms::MIGRATIONS), careeros_lms::run)
+    careeros_lms::main(std::env::args_os())
 }

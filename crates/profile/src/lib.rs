@@ -4,8 +4,10 @@ pub mod grpc;
 pub mod profiles;
 pub mod skills;
 
+use std::{ffi::OsString, process::ExitCode};
+
 use careeros_shared::{
-    boot::{Boot, Runtime},
+    boot::{self, Boot, Runtime},
     config::{self, Service, Stores},
 };
 use sqlx::migrate::Migrator;
@@ -16,12 +18,17 @@ pub const SERVICE: Service = Service { name: "user-profile-service", http_port: 
 /// The tables of the database `user_profile`.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/user_profile");
 
+/// The service as a process; `arguments` are those of its command line, the program's name first.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run)
+}
+
 /// Runs the service until its shutdown.
 ///
 /// # Errors
 /// Where the environment is wrong or a port cannot be listened on.
 pub async fn run(boot: Boot) -> anyhow::Result<()> {
-    let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read)?;
+    let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&stores, &MIGRATIONS)?;
     let app = grpc::App { db, directory: runtime.directory.clone() };

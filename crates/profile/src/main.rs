@@ -1,7 +1,7 @@
-//! The user profile service as a process of its own.
+//! The user profile service as a program of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(&careeros_profile::SERVICE, Some(&careeros_profile::MIGRATIONS), careeros_profile::run)
+    careeros_profile::main(std::env::args_os())
 }

@@ -111,7 +111,7 @@ pub async fn get(db: &Db, subject: Subject) -> Result<Profile> {
         subject.tenant_id,
         subject.user_id,
     )
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     Ok(found.unwrap_or(Profile { user_id: subject.user_id, ..Profile::default() }))
 }

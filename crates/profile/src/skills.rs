@@ -80,7 +80,7 @@ pub async fn list(db: &Db, subject: Subject) -> Result<Vec<SkillScore>> {
         subject.tenant_id,
         subject.user_id,
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     Ok(skills)
 }

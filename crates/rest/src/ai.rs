@@ -4,7 +4,6 @@ use axum::{
     Json, Router,
     extract::State,
     response::sse::{Event, KeepAlive, Sse},
-    routing::{get, post},
 };
 use careeros_shared::{
     Result,
@@ -16,51 +15,77 @@ use careeros_shared::{
         GetFlowUsageRequest, GetFlowUsageResponse, ListFlowsRequest, ai_core_service_client::AiCoreServiceClient,
         chat_mentor_chunk::Kind,
     },
+    proto::words,
 };
 use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 use tonic::Status;
+use utoipa::ToSchema;
+
+use crate::api::{Api, Area};
+
+mod docs;
 
 type Client = AiCoreServiceClient<Transport>;
 
-/// The routes, answered by the AI core behind `transport`.
+/// The routes with their documentation, answered by the AI core behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    Area::new("AI", docs::ABOUT, Client::new(transport))
+        .get("/ai/flows", list_flows, docs::list_flows())
+        .post("/ai/flows/execute", execute_flow, docs::execute_flow())
+        .post("/ai/chat", chat, docs::chat())
+        .post("/ai/chat/stream", stream_chat, docs::stream_chat())
+        .get("/ai/usage/{user_id}", get_usage, docs::get_usage())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new()
-        .route("/ai/flows", get(list_flows))
-        .route("/ai/flows/execute", post(execute_flow))
-        .route("/ai/chat", post(chat))
-        .route("/ai/chat/stream", post(stream_chat))
-        .route("/ai/usage/{user_id}", get(get_usage))
-        .with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 /// A flow to carry out; without a version its newest.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExecuteFlow {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    /// What `GET /v1/ai/flows` lists.
+    #[schema(min_length = 1)]
     flow_name: String,
+    /// The newest active one where it is not sent.
     flow_version: Option<String>,
+    /// Up to 20,000 characters serialised; checked against the flow's input schema.
+    #[schema(value_type = Object)]
     input: Value,
 }
 
 /// A conversation with the mentor; the last message is the one to answer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Chat {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    /// `career` where it is empty or not sent.
+    #[schema(max_length = 64)]
     mode: Option<String>,
+    /// Together up to 20,000 characters; the last one is not the assistant's.
+    #[schema(min_items = 1, max_items = 50)]
     messages: Vec<Turn>,
 }
 
 /// One message of a conversation.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
+    #[schema(value_type = words::ChatRole)]
     role: String,
+    #[schema(min_length = 1, max_length = 8_000)]
     content: String,
 }
 
@@ -78,17 +103,19 @@ impl From<Chat> for ChatMentorRequest {
 }
 
 /// The registry.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FlowList {
     items: Vec<FlowView>,
 }
 
 /// A flow of the registry with its JSON Schemas (2020-12).
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FlowView {
     flow_name: String,
     flow_version: String,
+    #[schema(value_type = Object)]
     input_schema: Box<RawValue>,
+    #[schema(value_type = Object)]
     output_schema: Box<RawValue>,
 }
 

@@ -1,6 +1,6 @@
 //! `/analytics`: a tenant's key figures, for its ADMIN.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State};
 use careeros_shared::{
     Result,
     extract::{Path, UserContext},
@@ -10,11 +10,22 @@ use careeros_shared::{
     },
 };
 
+use crate::api::{Api, Area};
+
+mod docs;
+
 type Client = AnalyticsServiceClient<Transport>;
 
-/// The routes, answered by the analytics service behind `transport`.
+/// The routes with their documentation, answered by the analytics service behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    Area::new("Analytics", docs::ABOUT, Client::new(transport))
+        .get("/analytics/kpi/{tenant_id}", get_kpi, docs::get_kpi())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new().route("/analytics/kpi/{tenant_id}", get(get_kpi)).with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 async fn get_kpi(

@@ -2,12 +2,7 @@
 
 use std::fmt;
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::HeaderMap,
-    routing::{get, post},
-};
+use axum::{Json, Router, extract::State, http::HeaderMap};
 use careeros_shared::{
     Result,
     context::Context,
@@ -19,26 +14,38 @@ use careeros_shared::{
         GetActiveSubscriptionResponse, HandleWebhookRequest, UpsertPlanRequest,
         subscription_billing_service_client::SubscriptionBillingServiceClient,
     },
+    proto::words,
 };
 use serde::{Deserialize, Deserializer, de};
+use utoipa::ToSchema;
 
-use crate::Done;
+use crate::{
+    Done,
+    api::{Api, Area, schemas},
+};
+
+mod docs;
 
 type Client = SubscriptionBillingServiceClient<Transport>;
 
 /// The header that a webhook is signed in: `t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<raw body>">`.
 const SIGNATURE: &str = "careeros-signature";
 
-/// The routes, answered by the billing service behind `transport`. A user's subscription has two paths, the gateway's
-/// and the service's; both places serve both.
+/// The routes with their documentation, answered by the billing service behind `transport`. A user's subscription has
+/// two paths, the gateway's and the service's; both places serve both.
+pub fn api(transport: Transport) -> Api {
+    Area::new("Billing", docs::ABOUT, Client::new(transport))
+        .get("/billing/subscription/{user_id}", get_subscription, docs::get_subscription())
+        .get("/billing/subscriptions/{user_id}", get_subscription, docs::get_subscription().id("getSubscriptionAlias"))
+        .post("/billing/plans", upsert_plan, docs::upsert_plan())
+        .post("/billing/subscriptions/activate", activate, docs::activate())
+        .post("/billing/webhooks", receive_webhook, docs::receive_webhook())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new()
-        .route("/billing/plans", post(upsert_plan))
-        .route("/billing/subscriptions/activate", post(activate))
-        .route("/billing/subscriptions/{user_id}", get(get_subscription))
-        .route("/billing/subscription/{user_id}", get(get_subscription))
-        .route("/billing/webhooks", post(receive_webhook))
-        .with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 /// An amount of money as JSON has it, a number or a decimal string, kept as text so that it never becomes a float's sum.
@@ -79,25 +86,40 @@ impl<'de> Deserialize<'de> for Amount {
 }
 
 /// A plan, new or changed; a field left out of a change keeps its value.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpsertPlan {
+    #[schema(pattern = "^[A-Z][A-Z0-9_]{0,63}$")]
     code: String,
+    #[schema(min_length = 1, max_length = 255)]
     name: String,
+    #[schema(value_type = words::BillingInterval)]
     billing_interval: String,
+    #[schema(schema_with = schemas::usd::<1_000_000, 0>)]
     price_usd: Amount,
+    /// What it includes, `*` for everything; an existing plan keeps its own where it is not sent, a new one has none.
+    #[schema(schema_with = schemas::texts::<100, 128>, required = false)]
     features: Option<Vec<String>>,
+    /// AI runs a month; an existing plan keeps its own where it is not sent, a new one has no limit.
+    #[schema(minimum = 0)]
     ai_quota_monthly: Option<i64>,
 }
 
-/// A subscription for a user or for an organisation.
-#[derive(Debug, Deserialize)]
+/// A subscription for a user or for an organisation, exactly one of them.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Activate {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     organization_id: Option<String>,
+    /// The user's or organisation's.
+    #[schema(format = "uuid")]
     tenant_id: String,
+    #[schema(min_length = 1, max_length = 64)]
     plan_code: String,
+    /// ACTIVE where it is not sent. A trial lasts 14 days, anything else the plan's interval.
+    #[schema(value_type = Option<words::SubscriptionStatus>)]
     status: Option<String>,
 }
 

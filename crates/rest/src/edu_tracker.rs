@@ -1,6 +1,6 @@
 //! `/edu-tracker`: how a user's learning goes.
 
-use axum::{Json, Router, extract::State, routing::get};
+use axum::{Json, Router, extract::State};
 use careeros_shared::{
     Result,
     extract::{Path, UserContext},
@@ -10,11 +10,22 @@ use careeros_shared::{
     },
 };
 
+use crate::api::{Api, Area};
+
+mod docs;
+
 type Client = EduTrackerServiceClient<Transport>;
 
-/// The routes, answered by the edu-tracker service behind `transport`.
+/// The routes with their documentation, answered by the edu-tracker service behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    Area::new("Edu-tracker", docs::ABOUT, Client::new(transport))
+        .get("/edu-tracker/progress/{user_id}", get_progress, docs::get_progress())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new().route("/edu-tracker/progress/{user_id}", get(get_progress)).with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 async fn get_progress(

@@ -1,11 +1,6 @@
 //! `/lms`: courses and their catalogue, enrollments, completed lessons, certificates.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, patch, post},
-};
+use axum::{Json, Router, extract::State, http::StatusCode};
 use careeros_shared::{
     Result,
     context::Context,
@@ -18,94 +13,129 @@ use careeros_shared::{
         GetCourseRequest, GetCourseResponse, ListCoursesRequest, ListCoursesResponse, ListEnrollmentsRequest,
         ListEnrollmentsResponse, PublishCourseRequest, lms_service_client::LmsServiceClient,
     },
+    proto::words,
 };
 use rust_decimal::Decimal;
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
-use crate::Done;
+use crate::{
+    Done,
+    api::{Api, Area, schemas},
+    page::Page,
+};
+
+mod docs;
 
 type Client = LmsServiceClient<Transport>;
 
-/// The routes, answered by the learning management service behind `transport`.
+/// The routes with their documentation, answered by the learning management service behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    Area::new("LMS", docs::ABOUT, Client::new(transport))
+        .post("/lms/courses", create_course, docs::create_course())
+        .get("/lms/courses", list_courses, docs::list_courses())
+        .get("/lms/courses/{course_id}", get_course, docs::get_course())
+        .patch("/lms/courses/{course_id}/publish", publish_course, docs::publish_course())
+        .post("/lms/courses/{course_id}/modules", create_module, docs::create_module())
+        .post("/lms/modules/{module_id}/lessons", create_lesson, docs::create_lesson())
+        .post("/lms/enrollments", enroll, docs::enroll())
+        .get("/lms/enrollments/{user_id}", list_enrollments, docs::list_enrollments())
+        .post("/lms/lessons/complete", complete_lesson, docs::complete_lesson())
+        .get("/lms/certificates/{verification_code}", get_certificate, docs::get_certificate())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new()
-        .route("/lms/courses", post(create_course).get(list_courses))
-        .route("/lms/courses/{course_id}", get(get_course))
-        .route("/lms/courses/{course_id}/publish", patch(publish_course))
-        .route("/lms/courses/{course_id}/modules", post(create_module))
-        .route("/lms/modules/{module_id}/lessons", post(create_lesson))
-        .route("/lms/enrollments", post(enroll))
-        .route("/lms/enrollments/{user_id}", get(list_enrollments))
-        .route("/lms/lessons/complete", post(complete_lesson))
-        .route("/lms/certificates/{verification_code}", get(get_certificate))
-        .with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 /// A course to be made; a draft until it is published.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateCourse {
+    /// The user who owns it; an ADMIN may name another of the tenant.
+    #[schema(format = "uuid")]
     instructor_id: String,
+    #[schema(min_length = 1, max_length = 255)]
     title: String,
+    #[schema(max_length = 10_000)]
     description: Option<String>,
-    // A number or, for those who keep money out of floats, its decimal text.
+    /// A number or, for those who keep money out of floats, its decimal text; 0 where it is not sent.
+    #[schema(schema_with = schemas::optional_usd::<99_999_999, 99>, required = false)]
     price_usd: Option<Decimal>,
+    /// PUBLIC where it is not sent.
+    #[schema(value_type = Option<words::Visibility>)]
     visibility: Option<String>,
 }
 
 /// A module; without an order it comes last.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateModule {
+    #[schema(min_length = 1, max_length = 255)]
     title: String,
+    #[schema(minimum = 1, maximum = 10_000)]
     module_order: Option<i32>,
 }
 
 /// A lesson; without an order it comes last.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateLesson {
+    #[schema(min_length = 1, max_length = 255)]
     title: String,
+    #[schema(value_type = words::ContentType)]
     content_type: String,
+    #[schema(minimum = 0)]
     duration_minutes: Option<i32>,
+    /// Skills that completing the lesson counts for.
+    #[schema(schema_with = schemas::texts::<50, 128>, required = false)]
     skill_keys: Option<Vec<String>>,
+    #[schema(minimum = 1, maximum = 10_000)]
     lesson_order: Option<i32>,
 }
 
 /// Who takes which course.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Enroll {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     course_id: String,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
 }
 
 /// Who has completed which lesson.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompleteLesson {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    #[schema(format = "uuid")]
     course_id: String,
+    #[schema(format = "uuid")]
     lesson_id: String,
+    #[schema(minimum = 0, maximum = 1440)]
     time_spent_minutes: i32,
 }
 
 /// Which page of the catalogue.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
+    /// Courses whose title and description have words that begin with each of its words.
+    #[param(max_length = 200, example = "rust", nullable = false)]
     q: Option<String>,
+    /// The `next_cursor` of an earlier answer.
+    #[param(nullable = false)]
     cursor: Option<String>,
-    limit: Option<i32>,
-}
-
-/// Which page of a list.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Paging {
-    cursor: Option<String>,
+    /// How many; 20 where it is not sent.
+    #[param(minimum = 1, maximum = 100, default = 20, example = 20, nullable = false)]
     limit: Option<i32>,
 }
 
@@ -205,14 +235,10 @@ async fn list_enrollments(
     State(mut client): State<Client>,
     UserContext(context): UserContext,
     Path(user_id): Path<String>,
-    Query(paging): Query<Paging>,
+    Query(page): Query<Page>,
 ) -> Result<Json<ListEnrollmentsResponse>> {
-    let request = ListEnrollmentsRequest {
-        meta: None,
-        user_id,
-        cursor: paging.cursor.unwrap_or_default(),
-        limit: paging.limit.unwrap_or_default(),
-    };
+    let (cursor, limit) = page.into_parts();
+    let request = ListEnrollmentsRequest { meta: None, user_id, cursor, limit };
     Ok(Json(client.list_enrollments(context.request(request)).await?.into_inner()))
 }
 

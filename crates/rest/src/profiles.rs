@@ -1,10 +1,6 @@
 //! `/profiles`: a user's profile and skills.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, post},
-};
+use axum::{Json, Router, extract::State};
 use careeros_shared::{
     Result,
     extract::{self, Path, UserContext},
@@ -15,36 +11,58 @@ use careeros_shared::{
     },
 };
 use serde::Deserialize;
+use utoipa::ToSchema;
 
-use crate::Done;
+use crate::{
+    Done,
+    api::{Api, Area},
+};
+
+mod docs;
 
 type Client = UserProfileServiceClient<Transport>;
 
-/// The routes, answered by the user profile service behind `transport`.
+/// The routes with their documentation, answered by the user profile service behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    Area::new("Profiles", docs::ABOUT, Client::new(transport))
+        .get("/profiles/{user_id}", get_profile, docs::get_profile())
+        .put("/profiles/{user_id}", update_profile, docs::update_profile())
+        .post("/profiles/{user_id}/skills", upsert_skill, docs::upsert_skill())
+        .get("/profiles/{user_id}/skills", list_skills, docs::list_skills())
+        .build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    Router::new()
-        .route("/profiles/{user_id}", get(get_profile).put(update_profile))
-        .route("/profiles/{user_id}/skills", post(upsert_skill).get(list_skills))
-        .with_state(Client::new(transport))
+    api(transport).into_router()
 }
 
 /// A partial update: fields not sent keep their values.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateProfile {
+    #[schema(max_length = 255)]
     full_name: Option<String>,
+    #[schema(max_length = 255)]
     title: Option<String>,
+    #[schema(max_length = 128)]
     location: Option<String>,
+    #[schema(max_length = 10_000)]
     bio: Option<String>,
+    /// An IANA name such as `Europe/Berlin`; days and weeks of learning follow it.
     timezone: Option<String>,
 }
 
 /// A skill with the user's proficiency in it, 0 to 100.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpsertSkill {
+    #[schema(min_length = 1, max_length = 128)]
     skill_key: String,
+    #[schema(min_length = 1, max_length = 255)]
     skill_name: String,
+    /// Kept with two decimals.
+    #[schema(minimum = 0, maximum = 100)]
     proficiency: f64,
 }
 

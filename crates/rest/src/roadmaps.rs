@@ -1,10 +1,6 @@
 //! `/roadmaps`: roadmaps with their milestones, drafts of roadmaps, and the interview that leads to one.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    routing::{get, patch, post},
-};
+use axum::{Json, Router, extract::State};
 use careeros_shared::{
     Result,
     extract::{self, Path, Query, UserContext},
@@ -20,107 +16,168 @@ use careeros_shared::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
-use crate::Done;
+use crate::{
+    Done,
+    api::{Api, Area, schemas},
+    page::Page,
+};
+
+mod docs;
 
 type Client = RoadmapServiceClient<Transport>;
 
-/// The routes as the gateway has them, answered by the roadmap service behind `transport`.
+/// The routes as the gateway has them, with their documentation, answered by the roadmap service behind `transport`.
+pub fn api(transport: Transport) -> Api {
+    common(transport).get("/roadmaps/drafts/{user_id}", page_drafts, docs::page_drafts()).build()
+}
+
+/// The routes alone.
 pub fn routes(transport: Transport) -> Router {
-    let client = Client::new(transport);
-    common(client.clone()).merge(Router::new().route("/roadmaps/drafts/{user_id}", get(page_drafts)).with_state(client))
+    api(transport).into_router()
 }
 
 /// The routes as the service's own port has them: there, a list of drafts is a bare array.
 pub fn service_routes(transport: Transport) -> Router {
-    let client = Client::new(transport);
-    common(client.clone()).merge(Router::new().route("/roadmaps/drafts/{user_id}", get(list_drafts)).with_state(client))
+    common(transport).get("/roadmaps/drafts/{user_id}", list_drafts, docs::list_drafts()).build().into_router()
 }
 
-fn common(client: Client) -> Router {
-    Router::new()
-        .route("/roadmaps", post(create_roadmap))
-        .route("/roadmaps/{roadmap_id}", get(get_roadmap))
-        .route("/roadmaps/active/{user_id}", get(get_active_roadmap))
-        .route("/roadmaps/{roadmap_id}/recalculate", patch(recalculate))
-        .route("/roadmaps/milestones/complete", patch(complete_milestone))
-        .route("/roadmaps/interview/turn", post(take_turn))
-        .route("/roadmaps/drafts", post(create_draft))
-        .route("/roadmaps/drafts/{draft_id}/canvas", patch(update_canvas))
-        .with_state(client)
+fn common(transport: Transport) -> Area<Client> {
+    Area::new("Roadmaps", docs::ABOUT, Client::new(transport))
+        .post("/roadmaps", create_roadmap, docs::create_roadmap())
+        .get("/roadmaps/active/{user_id}", get_active_roadmap, docs::get_active_roadmap())
+        .get("/roadmaps/{roadmap_id}", get_roadmap, docs::get_roadmap())
+        .patch("/roadmaps/{roadmap_id}/recalculate", recalculate, docs::recalculate())
+        .patch("/roadmaps/milestones/complete", complete_milestone, docs::complete_milestone())
+        .post("/roadmaps/interview/turn", take_turn, docs::take_turn())
+        .post("/roadmaps/drafts", create_draft, docs::create_draft())
+        .patch("/roadmaps/drafts/{draft_id}/canvas", update_canvas, docs::update_canvas())
 }
 
 /// A goal and how to get there.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateRoadmap {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    #[schema(min_length = 1, max_length = 128)]
     goal_key: String,
+    #[schema(min_length = 1, max_length = 255)]
     target_role: String,
+    /// 12 where it is not sent.
+    #[schema(minimum = 1, maximum = 520)]
     timeline_weeks: Option<i32>,
+    /// `Foundation`, `Core Skills`, `Projects` and `Interview Prep` where they are not sent; no more than days.
+    #[schema(schema_with = schemas::texts::<20, 255>, required = false)]
     stage_titles: Option<Vec<String>>,
 }
 
 /// Which milestone is done.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "the contract names the fields")]
 pub struct CompleteMilestone {
+    #[schema(format = "uuid")]
     milestone_id: String,
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
 }
 
 /// The next answers of an interview.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InterviewTurn {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    /// Begins a new interview where it is not sent.
+    #[schema(format = "uuid")]
     draft_id: Option<String>,
+    /// Up to 50 in the whole interview.
+    #[schema(max_items = 50)]
     messages: Vec<InterviewMessage>,
 }
 
 /// A question with its answer.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct InterviewMessage {
+    #[schema(min_length = 1, max_length = 500)]
     question: String,
+    #[schema(max_length = 4_000)]
     answer: String,
 }
 
 /// A draft. The service checks what its three JSON parts hold and keeps them as they were sent.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CreateDraft {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(format = "uuid")]
     tenant_id: Option<String>,
+    /// `Roadmap draft` where it is not sent.
+    #[schema(max_length = 255)]
     title: Option<String>,
+    #[schema(max_length = 255)]
     target_role: Option<String>,
+    #[schema(max_length = 255)]
     target_grade: Option<String>,
+    #[schema(value_type = Option<Vec<InterviewMessage>>, max_items = 50)]
     interview_log: Option<Box<RawValue>>,
+    #[schema(value_type = Option<Vec<CanvasNode>>, max_items = 500)]
     roadmap_nodes: Option<Box<RawValue>>,
+    #[schema(value_type = Option<CanvasViewport>)]
     canvas_viewport: Option<Box<RawValue>>,
 }
 
 /// What is seen of a canvas, and perhaps what is on it; nodes not sent stay.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdateCanvas {
+    #[schema(format = "uuid")]
     user_id: Option<String>,
+    #[schema(value_type = CanvasViewport)]
     canvas_viewport: Box<RawValue>,
+    #[schema(value_type = Option<Vec<CanvasNode>>, max_items = 500)]
     roadmap_nodes: Option<Box<RawValue>>,
 }
 
-/// Which part of a list.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Page {
-    #[serde(default)]
-    cursor: String,
-    #[serde(default)]
-    limit: i32,
+/// Something on a canvas.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the service reads it; this is what the reference says of it")]
+struct CanvasNode {
+    /// Once each.
+    #[schema(min_length = 1, max_length = 64)]
+    id: String,
+    #[schema(min_length = 1, max_length = 255)]
+    label: String,
+    #[schema(minimum = 0, maximum = 100)]
+    progress: f64,
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    x: f64,
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    y: f64,
+}
+
+/// What is seen of a canvas.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "the service reads it; this is what the reference says of it")]
+struct CanvasViewport {
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    x: f64,
+    #[schema(minimum = -1_000_000, maximum = 1_000_000)]
+    y: f64,
+    #[schema(minimum = 0.01, maximum = 100)]
+    scale: f64,
 }
 
 async fn create_roadmap(
@@ -257,7 +314,8 @@ async fn drafts(
     Path(user_id): Path<String>,
     Query(page): Query<Page>,
 ) -> Result<ListRoadmapDraftsResponse> {
-    let request = ListRoadmapDraftsRequest { meta: None, user_id, cursor: page.cursor, limit: page.limit };
+    let (cursor, limit) = page.into_parts();
+    let request = ListRoadmapDraftsRequest { meta: None, user_id, cursor, limit };
     Ok(client.list_drafts(context.request(request)).await?.into_inner())
 }
 

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
+    ai_updates::instant,
     canvas,
     roadmaps::{STAGES_MAX, WEEKS_MAX, rfc3339},
 };
@@ -220,7 +221,7 @@ pub async fn list(db: &Db, subject: Subject, page: Page) -> Result<ListRoadmapDr
         id,
         page.fetch(),
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     let (drafts, next_cursor) = page.cut(drafts, |draft| Position { time: draft.created_at, id: draft.id });
     Ok(ListRoadmapDraftsResponse { items: drafts.into_iter().map(Into::into).collect(), next_cursor })
@@ -334,7 +335,7 @@ impl Generated {
     pub(crate) fn read(envelope: &Envelope) -> Result<Self> {
         let user_id = envelope.user()?.ok_or_else(|| Error::invalid("user_id", "is required"))?;
         let subject = Subject { user_id, tenant_id: envelope.tenant()? };
-        Ok(Self { subject, occurred_at: envelope.occurred_at, roadmap: envelope.payload()? })
+        Ok(Self { subject, occurred_at: instant(envelope), roadmap: envelope.payload()? })
     }
 
     /// The draft, whose id is the execution's, so that whoever replays the event gets the same one.

@@ -1,7 +1,7 @@
-//! The roadmap service as a process of its own.
+//! The roadmap service as a program of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    careeros_shared::boot::main(&careeros_roadmap::SERVICE, Some(&careeros_roadmap::MIGRATIONS), careeros_roadmap::run)
+    careeros_roadmap::main(std::env::args_os())
 }

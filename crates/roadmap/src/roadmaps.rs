@@ -270,7 +270,7 @@ pub async fn find_active(db: &Db, subject: Subject) -> Result<GetActiveRoadmapRe
         subject.tenant_id,
         subject.user_id,
     )
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     Ok(found.map_or_else(
         || GetActiveRoadmapResponse { roadmap_id: String::new(), version: 0, status: "NOT_FOUND".to_owned() },

@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::ai_updates::instant;
+
 /// The proficiency, 0 to 100, that a roadmap aims for in a skill that is lacking.
 pub(crate) const TARGET_PROFICIENCY: u8 = 70;
 /// Skills of a gap at the most; the first ones are the most urgent.
@@ -31,7 +33,7 @@ impl SkillGap {
         let mut analysis: SkillGapAnalyzed = envelope.payload()?;
         analysis.missing_skills.truncate(SKILLS_MAX);
         analysis.priority_order.truncate(SKILLS_MAX);
-        Ok(Self { user_id, tenant_id: envelope.tenant()?, occurred_at: envelope.occurred_at, analysis })
+        Ok(Self { user_id, tenant_id: envelope.tenant()?, occurred_at: instant(envelope), analysis })
     }
 
     /// Later analyses win; the execution decides between those of one instant.

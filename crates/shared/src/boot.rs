@@ -3,7 +3,7 @@
 //! `main` of every service and the local launcher call the same [`Runtime`]; the launcher passes in the environment, the
 //! listeners and the shutdown signal that a process of its own would make for itself.
 
-use std::{process::ExitCode, time::Duration};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -14,26 +14,35 @@ use tonic::service::Routes;
 
 use crate::{
     clock::Clock,
-    config::{Common, Service, Stores},
+    config::{self, AppEnv, Common, Service, Stores},
     consumer::{Consumer, Handler, Runner},
     db::Db,
     directory::Directory,
+    ending::Ending,
     env::{Env, Problems, Reader},
-    grpc::{self, Guard, Services, Transport},
-    health::Readiness,
+    grpc::{self, Deadlines, Guard, Services, Transport},
+    health::{self, Readiness},
     http::{self, Edge},
     idempotency,
     identity::Verifier,
     kafka::{Kafka, Probe},
-    metrics,
+    metrics, outbox,
     relay::Relay,
     telemetry,
+    trace::{self, Tracer},
 };
 
-/// How long requests under way may take after the shutdown signal.
-const DRAIN: Duration = Duration::from_secs(12);
-/// How long relay and consumers may take after that; both together stay below 20 s, and so below Kubernetes' 30 s.
-const BACKGROUND_DRAIN: Duration = Duration::from_secs(6);
+/// Threads that allocate and free at once do not wait for each other, and what passwords are hashed in, 19 MiB each, is given
+/// back: docs/PERFORMANCE.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long requests under way may take after the shutdown signal, the grace included.
+const DRAIN: Duration = Duration::from_secs(11);
+/// How long relay and consumers may take after that; all together stays below 20 s, and so below Kubernetes' 30 s.
+const BACKGROUND_DRAIN: Duration = Duration::from_secs(4);
+/// How long threads that block may take in the end.
+const LAST_THREADS: Duration = Duration::from_secs(1);
 /// How long a call to the auth service may take.
 const AUTH_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -74,17 +83,21 @@ async fn bind(variable: &str, port: u16) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("port {port} cannot be listened on; free it or set {variable} to another"))
 }
 
+/// The commands of every service; one that has others takes these in.
 #[derive(Debug, Parser)]
 #[command(about = "A CareerOS service. Settings come from the environment; .env.example lists them.", version)]
-enum Command {
+pub enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default).
     Serve,
     /// Apply the migrations of the service's database and exit.
     Migrate,
+    /// Ask the service that runs beside, on `HTTP_PORT`, whether it is ready: status 0 or 1. For container health checks.
+    Health,
 }
 
-/// `main` of every service: serves, or migrates where the first argument says so.
+/// `main` of every service: does what `arguments`, the program's name first, ask for.
 pub fn main<F>(
+    arguments: impl IntoIterator<Item = OsString>,
     service: &'static Service,
     migrations: Option<&'static Migrator>,
     run: impl FnOnce(Boot) -> F,
@@ -92,7 +105,8 @@ pub fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let command = if std::env::args_os().len() > 1 { Command::parse() } else { Command::Serve };
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let command = if arguments.len() > 1 { Command::parse_from(arguments) } else { Command::Serve };
     exit_code(|| async {
         match (command, migrations) {
             (Command::Serve, _) => {
@@ -111,17 +125,26 @@ where
                 Ok(())
             }
             (Command::Migrate, None) => Ok(()),
+            (Command::Health, _) => {
+                let env = Env::from_process();
+                let mut reader = Reader::new(&env);
+                let port = reader.parsed("HTTP_PORT", service.http_port, "a port from 1 to 65535");
+                reader.finish()?;
+                health::ask(port).await
+            }
         }
     })
 }
 
 /// Runs `work` on a new runtime; its failure is told on standard error. Status 2 is a wrong environment, 1 all else.
 pub fn exit_code<F: Future<Output = anyhow::Result<()>>>(work: impl FnOnce() -> F) -> ExitCode {
-    let result = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime could not be started")
-        .and_then(|runtime| runtime.block_on(work()));
+    let workers = config::worker_threads(&mut Reader::new(&Env::from_process()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let result = runtime.context("the runtime could not be started").and_then(|runtime| {
+        let result = runtime.block_on(work());
+        runtime.shutdown_timeout(LAST_THREADS);
+        result
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -167,11 +190,17 @@ pub struct Runtime {
     pub directory: Directory,
     /// Adds the service's own dependencies to readiness.
     pub readiness: Readiness,
+    /// Makes the service's spans.
+    pub tracer: Tracer,
     listeners: Option<Listeners>,
-    shutdown: CancellationToken,
+    ending: Ending,
+    // Nobody looks for another process of a service that runs inside a launcher or a test.
+    grace: Duration,
     tasks: TaskTracker,
-    // Ends relay and consumers, after the servers.
+    // Ends relay, consumers and the sending of metrics, after the servers.
     background: CancellationToken,
+    // Cancelled, so to say, once the topics are there.
+    topics_made: CancellationToken,
 }
 
 impl Runtime {
@@ -181,20 +210,33 @@ impl Runtime {
     /// Where an address is not one.
     pub fn new(service: &'static Service, common: Common, boot: Boot) -> anyhow::Result<Self> {
         telemetry::init(&common.log_level, common.log_json);
-        metrics::install();
+        metrics::install(boot.clock.now());
+        let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let tracer = match &common.otlp_endpoint {
+            Some(endpoint) => {
+                let pusher = metrics::Pusher::new(service.name, endpoint, boot.clock.clone())?;
+                tasks.spawn(pusher.run(background.clone()));
+                Tracer::new(service.name, endpoint, common.trace_ratio)?
+            }
+            None => Tracer::off(),
+        };
         let auth = grpc::connect(&common.auth_grpc_url, &common.service_secret, AUTH_DEADLINE)?;
+        let auth = trace::client(&tracer, auth);
         let (verifier, clock) = (Verifier::remote(auth.clone()), boot.clock);
         Ok(Self {
             service,
+            grace: if boot.listeners.is_some() { Duration::ZERO } else { common.shutdown_grace },
             common,
             clock,
             verifier,
             directory: Directory::new(auth),
+            tracer,
             readiness: Readiness::default(),
             listeners: boot.listeners,
-            shutdown: boot.shutdown,
-            tasks: TaskTracker::new(),
-            background: CancellationToken::new(),
+            ending: Ending { asked: boot.shutdown, ..Ending::default() },
+            tasks,
+            background,
+            topics_made: CancellationToken::new(),
         })
     }
 
@@ -207,20 +249,27 @@ impl Runtime {
         let kafka = Kafka::new(stores);
         let probe = Probe::new(&kafka)?;
         let checked = db.clone();
+        let in_production = self.common.app_env == AppEnv::Production;
         self.readiness = std::mem::take(&mut self.readiness)
             .with("database", move || {
                 let db = checked.clone();
-                async move { db.check(migrations).await }
+                async move {
+                    db.check(migrations).await?;
+                    if in_production { db.check_role().await } else { Ok(()) }
+                }
             })
             .with("broker", move || {
                 let probe = probe.clone();
                 async move { probe.check().await }
             });
-        let relay = Relay { service: self.service.name, db: db.clone(), kafka: kafka.clone() };
-        let (topics, background) = (kafka.clone(), self.background.clone());
-        self.tasks.spawn(async move {
-            make_topics(&topics, &background).await;
-            relay.run(background).await;
+        let (service, tracer) = (self.service.name, self.tracer.clone());
+        let relay = Relay { service, db: db.clone(), kafka: kafka.clone(), tracer };
+        self.tasks.spawn(relay.run(self.background.clone()));
+        self.spawn(outbox::watch(db.clone(), service));
+        let (topics, made) = (kafka.clone(), self.topics_made.clone());
+        self.spawn(async move {
+            make_topics(&topics).await;
+            made.cancel();
         });
         let (swept, clock, background) = (db.clone(), self.clock.clone(), self.background.clone());
         self.tasks.spawn(async move {
@@ -236,11 +285,14 @@ impl Runtime {
 
     /// Starts a consumer group.
     pub fn consume<H: Handler>(&self, db: &Db, kafka: &Kafka, consumer: Consumer<H>) {
-        let runner = Runner { service: self.service.name, consumer, db: db.clone(), kafka: kafka.clone() };
-        let (kafka, background) = (kafka.clone(), self.background.clone());
+        let (service, tracer) = (self.service.name, self.tracer.clone());
+        let runner = Runner { service, consumer, db: db.clone(), kafka: kafka.clone(), tracer };
+        let (made, background) = (self.topics_made.clone(), self.background.clone());
         self.tasks.spawn(async move {
-            make_topics(&kafka, &background).await;
-            runner.run(background).await;
+            tokio::select! {
+                () = made.cancelled() => runner.run(background).await,
+                () = background.cancelled() => {}
+            }
         });
     }
 
@@ -255,12 +307,12 @@ impl Runtime {
         });
     }
 
-    /// A transport to another service; its calls end after `deadline`.
+    /// A transport to another service; its calls end at their deadline.
     ///
     /// # Errors
     /// Where `url` is not an address.
-    pub fn connect(&self, url: &str, deadline: Duration) -> anyhow::Result<Transport> {
-        grpc::connect(url, &self.common.service_secret, deadline)
+    pub fn connect(&self, url: &str, deadlines: impl Into<Deadlines>) -> anyhow::Result<Transport> {
+        Ok(trace::client(&self.tracer, grpc::connect(url, &self.common.service_secret, deadlines)?))
     }
 
     /// Serves `routes` as RPCs and what `rest` makes of a transport to them as REST, until shutdown and drain.
@@ -273,6 +325,7 @@ impl Runtime {
             secret: self.common.service_secret.clone(),
             verifier: self.verifier.clone(),
             clock: self.clock.clone(),
+            tracer: self.tracer.clone(),
         };
         let services = Services::new(routes, guard);
         let rest = rest(grpc::in_process(&services));
@@ -298,6 +351,8 @@ impl Runtime {
             verifier: self.verifier.clone(),
             trusted_proxies: self.common.trusted_proxies.clone(),
             timeout: self.common.request_timeout,
+            ending: self.ending.clone(),
+            tracer: self.tracer.clone(),
         };
         let readiness = std::mem::take(&mut self.readiness);
         let router = http::router(rest, edge, readiness.clone());
@@ -309,32 +364,32 @@ impl Runtime {
             }
         });
         tracing::info!(service = self.service.name, http.address = ?listeners.http.local_addr().ok(), "serving");
-        let http = http::serve(listeners.http, router, self.shutdown.clone());
-        let (grpc_shutdown, on_failure) = (self.shutdown.clone(), self.shutdown.clone());
+        let http = http::serve(listeners.http, router, self.ending.closing.clone());
+        let closing = self.ending.closing.clone();
         let grpc = async move {
             match (services, listeners.grpc) {
-                (Some(services), Some(listener)) => services.serve(listener, readiness, grpc_shutdown).await,
+                (Some(services), Some(listener)) => services.serve(listener, readiness, closing).await,
                 _ => Ok(()),
             }
         };
         let servers = async move { tokio::try_join!(http, grpc).map(|_| ()) };
-        let overdue = async {
-            self.shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
-        };
         let served = tokio::select! {
             served = servers => served,
-            () = overdue => {
+            () = self.ending.run(self.grace, DRAIN) => {
                 tracing::warn!(service = self.service.name, "some requests were still running when the drain ended");
                 Ok(())
             }
         };
         // A server that failed takes the service down with it.
-        on_failure.cancel();
+        self.ending.closing.cancel();
         self.background.cancel();
         self.tasks.close();
         if tokio::time::timeout(BACKGROUND_DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!(service = self.service.name, "background work was still running when the drain ended");
+        }
+        let tracer = self.tracer;
+        if tokio::time::timeout(LAST_THREADS, tokio::task::spawn_blocking(|| tracer.shutdown())).await.is_err() {
+            tracing::warn!(service = self.service.name, "the collector did not take the last spans");
         }
         tracing::info!(service = self.service.name, "stopped");
         served
@@ -342,13 +397,19 @@ impl Runtime {
 }
 
 /// Makes the contract's topics, once the broker is there.
-async fn make_topics(kafka: &Kafka, shutdown: &CancellationToken) {
+async fn make_topics(kafka: &Kafka) {
     let topics: Vec<_> = crate::events::TOPICS.map(str::to_owned).into();
+    let mut reported = false;
     while let Err(error) = kafka.ensure_topics(&topics).await {
-        tracing::debug!(error = format!("{error:#}"), "the topics cannot be made yet");
-        crate::relay::pause(Duration::from_secs(1), shutdown).await;
-        if shutdown.is_cancelled() {
-            return;
+        if reported {
+            tracing::debug!(error = format!("{error:#}"), "the topics still cannot be made");
+        } else {
+            reported = true;
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "consumers wait until the topics are there; make them by hand if this service may not"
+            );
         }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

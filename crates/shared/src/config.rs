@@ -3,9 +3,17 @@
 use std::{io::IsTerminal, time::Duration};
 
 use ipnet::IpNet;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
+use url::Url;
 
-use crate::env::{Env, Problems, Reader};
+use crate::{
+    env::{Env, Problems, Reader, parse_duration},
+    kafka, production,
+    service_secret::ServiceSecret,
+};
+
+/// A longer grace would leave requests under way too little time.
+const GRACE_MAX: Duration = Duration::from_secs(8);
 
 /// Which of the three kinds of place the service runs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +51,19 @@ pub struct Common {
     /// `GRPC_PORT`.
     pub grpc_port: u16,
     /// `SERVICE_SHARED_SECRET`.
-    pub service_secret: SecretString,
+    pub service_secret: ServiceSecret,
     /// `AUTH_GRPC_URL`: where token keys and users' tenants are asked for.
     pub auth_grpc_url: String,
     /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// `REQUEST_TIMEOUT`: when a request has taken too long.
     pub request_timeout: Duration,
+    /// `SHUTDOWN_GRACE`: how long requests are still taken after SIGTERM.
+    pub shutdown_grace: Duration,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector of traces and metrics.
+    pub otlp_endpoint: Option<String>,
+    /// `OTEL_TRACES_SAMPLER_ARG`: the share of traces that are recorded, 0 to 1.
+    pub trace_ratio: f64,
 }
 
 /// Where a service keeps its state and publishes its events. The gateway has neither.
@@ -72,14 +86,24 @@ pub struct Stores {
     pub kafka_security: Vec<(&'static str, SecretString)>,
 }
 
-/// Reads the settings of `service` and, by `own`, those that it alone has.
+/// Reads the settings of `service` and, by `own`, those that it alone has; in production it also asks the database
+/// whether the service's role is one that row-level security binds.
 ///
 /// # Errors
-/// Everything that is wrong with either.
-pub fn load<T>(service: &Service, env: &Env, own: impl FnOnce(&mut Reader<'_>) -> T) -> Result<(Common, T), Problems> {
+/// Everything that is wrong with any of it.
+pub async fn load<T>(
+    service: &Service,
+    env: &Env,
+    own: impl FnOnce(&mut Reader<'_>) -> T,
+) -> Result<(Common, T), Problems> {
     let mut reader = Reader::new(env);
     let common = Common::read(&mut reader, service);
     let own = own(&mut reader);
+    if let (true, Some(url)) = (reader.is_production(), env.get("DATABASE_URL"))
+        && let Some(problem) = production::role_problem(url).await
+    {
+        reader.problem("DATABASE_URL", &problem);
+    }
     reader.finish().map(|()| (common, own))
 }
 
@@ -100,8 +124,7 @@ impl Common {
             }),
             http_port: reader.parsed("HTTP_PORT", service.http_port, "a port from 1 to 65535"),
             grpc_port: reader.parsed("GRPC_PORT", service.grpc_port, "a port from 1 to 65535"),
-            service_secret: reader
-                .secret("SERVICE_SHARED_SECRET", "16 or more visible ASCII characters, the same in every service"),
+            service_secret: ServiceSecret::read(reader),
             auth_grpc_url: peer(reader, "AUTH_GRPC_URL", "localhost:6001"),
             trusted_proxies: reader.with(
                 "TRUSTED_PROXIES",
@@ -110,10 +133,20 @@ impl Common {
                 |v| v.split(',').map(|net| net.trim().parse().ok()).collect(),
             ),
             request_timeout: reader.duration("REQUEST_TIMEOUT", Duration::from_secs(30)),
+            shutdown_grace: reader.with("SHUTDOWN_GRACE", Duration::from_secs(3), "a time span up to 8s", |text| {
+                parse_duration(text).filter(|grace| *grace <= GRACE_MAX)
+            }),
+            otlp_endpoint: reader.with("OTEL_EXPORTER_OTLP_ENDPOINT", None, "http(s)://host:port", |text| {
+                let uri: http::Uri = text.parse().ok()?;
+                matches!(uri.scheme_str(), Some("http" | "https")).then(|| Some(text.to_owned()))
+            }),
+            trace_ratio: reader.parsed("OTEL_TRACES_SAMPLER_ARG", 1.0, "a share of all traces from 0 to 1"),
         };
-        let secret = common.service_secret.expose_secret();
-        if !secret.is_empty() && (secret.len() < 16 || !secret.bytes().all(|b| b.is_ascii_graphic())) {
-            reader.problem("SERVICE_SHARED_SECRET", "must have 16 or more visible ASCII characters");
+        // Its value is in use already.
+        worker_threads(reader);
+        let ratio = common.trace_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            reader.problem("OTEL_TRACES_SAMPLER_ARG", "must be a share of all traces from 0 to 1");
         }
         common
     }
@@ -123,6 +156,10 @@ impl Stores {
     /// Reads where the service keeps its state.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let database_url = reader.required("DATABASE_URL", "postgres://user:password@host:port/database");
+        // Without a password the role proves itself in another way.
+        if let Some(password) = Url::parse(&database_url).ok().as_ref().and_then(Url::password) {
+            production::check_secret(reader, "DATABASE_URL: its password", password, production::PASSWORD_MIN);
+        }
         if !database_url.is_empty() && database_url.parse::<sqlx::postgres::PgConnectOptions>().is_err() {
             reader.problem("DATABASE_URL", "must be postgres://user:password@host:port/database");
         }
@@ -131,15 +168,6 @@ impl Stores {
         if !kafka_brokers.is_empty() && !kafka_brokers.split(',').all(well_formed) {
             reader.problem("KAFKA_BROKERS", "must be host:port, comma-separated");
         }
-        let security = [
-            ("KAFKA_SECURITY_PROTOCOL", "security.protocol"),
-            ("KAFKA_SASL_MECHANISM", "sasl.mechanism"),
-            ("KAFKA_SASL_USERNAME", "sasl.username"),
-            ("KAFKA_SASL_PASSWORD", "sasl.password"),
-            ("KAFKA_SSL_CA_LOCATION", "ssl.ca.location"),
-        ];
-        let security =
-            security.into_iter().filter_map(|(name, key)| Some((key, reader.optional_secret(name)?))).collect();
         Self {
             database_url: database_url.into(),
             database_max_connections: reader.parsed("DATABASE_MAX_CONNECTIONS", 10, "a number of connections"),
@@ -147,9 +175,20 @@ impl Stores {
             kafka_client_id: reader.optional("KAFKA_CLIENT_ID").unwrap_or_else(|| "careeros".to_owned()),
             kafka_topic_partitions: reader.parsed("KAFKA_TOPIC_PARTITIONS", 3, "a number of partitions"),
             kafka_topic_replication: reader.parsed("KAFKA_TOPIC_REPLICATION", 1, "a number of replicas"),
-            kafka_security: security,
+            kafka_security: kafka::security::read(reader),
         }
     }
+}
+
+/// How many threads serve requests: half of the cores, as a service shares its machine with those that it calls, and threads
+/// that have little to do cost more in waking each other than they bring. `TOKIO_WORKER_THREADS` says otherwise.
+///
+/// It is needed before all else, to read the other settings on; a wrong value is reported together with theirs.
+pub(crate) fn worker_threads(reader: &mut Reader<'_>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, Into::into);
+    reader.with("TOKIO_WORKER_THREADS", cores.div_ceil(2), "a number of threads from 1 to 1024", |text| {
+        text.parse().ok().filter(|number| (1..=1024).contains(number))
+    })
 }
 
 /// The address of another service, `host:port` or `http(s)://host:port`.
@@ -168,16 +207,51 @@ mod tests {
 
     const SERVICE: Service = Service { name: "test-service", http_port: 1, grpc_port: 2 };
 
-    #[test]
-    fn one_message_names_every_problem_of_shared_and_own_settings() {
-        let env: Env = [("APP_ENV", "prod"), ("KAFKA_BROKERS", "localhost"), ("AUTH_GRPC_URL", "ftp://x:1")]
-            .map(|(k, v)| (k.to_owned(), v.to_owned()))
-            .into_iter()
-            .collect();
-        let problems = load(&SERVICE, &env, Stores::read).unwrap_err().to_string();
-        for name in ["APP_ENV", "KAFKA_BROKERS", "AUTH_GRPC_URL", "DATABASE_URL", "SERVICE_SHARED_SECRET"] {
+    #[tokio::test]
+    async fn one_message_names_every_problem_of_shared_and_own_settings() {
+        let env: Env = [
+            ("APP_ENV", "prod"),
+            ("KAFKA_BROKERS", "localhost"),
+            ("AUTH_GRPC_URL", "ftp://x:1"),
+            ("SHUTDOWN_GRACE", "9s"),
+            ("TOKIO_WORKER_THREADS", "0"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into_iter()
+        .collect();
+        let problems = load(&SERVICE, &env, Stores::read).await.unwrap_err().to_string();
+        for name in [
+            "APP_ENV",
+            "KAFKA_BROKERS",
+            "AUTH_GRPC_URL",
+            "DATABASE_URL",
+            "SERVICE_SHARED_SECRET",
+            "SHUTDOWN_GRACE",
+            "TOKIO_WORKER_THREADS",
+        ] {
             assert!(problems.contains(name), "{problems}");
         }
+    }
+
+    #[tokio::test]
+    async fn production_refuses_secrets_that_development_allows() {
+        let env = |app_env: &str| -> Env {
+            [
+                ("APP_ENV", app_env),
+                ("SERVICE_SHARED_SECRET", "a-secret-for-tests-only"),
+                ("DATABASE_URL", "postgres://auth:auth@localhost:1/auth"),
+                ("KAFKA_BROKERS", "localhost:9092"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect()
+        };
+        assert!(load(&SERVICE, &env("development"), Stores::read).await.is_ok());
+        let problems = load(&SERVICE, &env("production"), Stores::read).await.unwrap_err().to_string();
+        for name in ["SERVICE_SHARED_SECRET", "DATABASE_URL: its password"] {
+            assert!(problems.contains(name), "{problems}");
+        }
+        assert!(!problems.contains("a-secret-for-tests-only"), "{problems}");
     }
 
     #[test]

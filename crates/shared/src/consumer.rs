@@ -1,40 +1,49 @@
 //! The consumer runner: batches, an inbox, bounded retries, a dead-letter topic.
 //!
 //! A batch is applied in one transaction together with its `event_id`s in the inbox; then the offsets are committed. A
-//! batch that fails is applied record by record, and a record that keeps failing goes to `<topic>.dlq`, so that poison
-//! never blocks its partition. While the database is away nothing is skipped: the batch waits.
+//! batch that fails is halved until the record that fails is found, and a record that keeps failing goes to `<topic>.dlq`,
+//! so that poison never blocks its partition. While the database is away nothing is skipped: the batch waits.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
-    time::Duration,
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context as _;
 use futures::FutureExt;
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, StreamConsumer},
-    message::{Header, Headers, OwnedHeaders, OwnedMessage},
-    producer::{FutureProducer, FutureRecord},
+    ClientContext, Message, Offset, Statistics, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer},
+    message::{Headers, OwnedMessage},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    correlation::TRACEPARENT,
     db::{Db, Tx},
-    error::{Error, Result},
+    dead_letter::DeadLetters,
+    error::{Error, Kind, Result},
     events::Envelope,
     kafka::Kafka,
+    metrics,
     relay::pause,
+    trace::{Role, Tracer},
 };
 
 /// Records applied in one transaction at the most.
 const BATCH: usize = 1000;
+/// Bytes of values in a batch, above which it takes no further record.
+const BATCH_BYTES: usize = 4 << 20;
 /// How long a batch waits to fill after its first record.
 const LINGER: Duration = Duration::from_millis(10);
-/// Tries of a single record before it is dead.
-const TRIES: u32 = 4;
+/// The time from one batch that is not full to the next: a transaction costs much the same for one event as for fifty.
+const SPACING: Duration = Duration::from_millis(50);
+/// The pauses before each further try of the records that fail; then they are dead.
+const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
+/// How long the last commit of offsets may take; without it some records are read again and dropped by the inbox.
+const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// Applies events to a service's tables.
 pub trait Handler: Send + Sync + 'static {
@@ -59,11 +68,83 @@ pub struct Consumer<H> {
     pub handler: H,
 }
 
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Events that were applied.
+    pub new: usize,
+    /// Events that the group had applied before, or that were in the batch twice.
+    pub duplicates: usize,
+}
+
+/// Applies those of `events` that `group` has not applied before, and remembers them, in one transaction.
+///
+/// # Errors
+/// Those of the handler, and 503 where the database is away; nothing is applied then.
+pub async fn apply<H: Handler>(db: &Db, group: &str, handler: &H, events: &[Envelope]) -> Result<Applied> {
+    if events.is_empty() {
+        return Ok(Applied { new: 0, duplicates: 0 });
+    }
+    let mut tx = db.begin_system().await?;
+    // In the order of their ids, so that two consumers in a rebalance cannot wait for each other.
+    let mut ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let fresh: Vec<Uuid> = sqlx::query_scalar(
+        "insert into inbox (consumer_group, event_id) select $1, unnest($2::uuid[])
+         on conflict on constraint inbox_pkey do nothing returning event_id",
+    )
+    .bind(group)
+    .bind(&ids)
+    .fetch_all(&mut *tx)
+    .await?;
+    let applied = Applied { new: fresh.len(), duplicates: events.len() - fresh.len() };
+    if applied.duplicates == 0 {
+        handler.apply(&mut tx, events).await?;
+    } else if applied.new > 0 {
+        let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
+        let new: Vec<Envelope> = events.iter().filter(|event| fresh.remove(&event.event_id)).cloned().collect();
+        handler.apply(&mut tx, &new).await?;
+    }
+    tx.commit().await?;
+    Ok(applied)
+}
+
+/// Reports how far behind the group is, from what librdkafka knows.
+struct Lag {
+    service: &'static str,
+    group: &'static str,
+}
+
+impl ClientContext for Lag {
+    fn stats(&self, statistics: Statistics) {
+        for (topic, state) in &statistics.topics {
+            // One of -1 stands for all partitions that are not known.
+            for partition in state.partitions.values().filter(|p| p.partition >= 0 && p.fetch_state == "active") {
+                // Nothing has been committed yet where the lag is not known: then all that is there waits.
+                let lag = match partition.consumer_lag {
+                    lag if lag >= 0 => lag,
+                    _ if partition.hi_offset < 0 => continue,
+                    _ => partition.hi_offset - partition.lo_offset.max(0),
+                };
+                metrics::consumer_lag(self.service, self.group, topic, partition.partition, lag);
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Lag {}
+
+type Stream = StreamConsumer<Lag>;
+/// The next offset of each partition that records were taken from.
+type Progress = HashMap<(String, i32), i64>;
+
 pub(crate) struct Runner<H> {
     pub(crate) service: &'static str,
     pub(crate) consumer: Consumer<H>,
     pub(crate) db: Db,
     pub(crate) kafka: Kafka,
+    pub(crate) tracer: Tracer,
 }
 
 impl<H: Handler> Runner<H> {
@@ -83,61 +164,109 @@ impl<H: Handler> Runner<H> {
     }
 
     async fn consume(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        let stream: StreamConsumer = self.kafka.consumer(self.consumer.group).create()?;
+        let context = Lag { service: self.service, group: self.consumer.group };
+        let stream: Stream = self.kafka.consumer(self.consumer.group).create_with_context(context)?;
         stream.subscribe(self.consumer.topics)?;
-        let producer = self.kafka.producer()?;
+        let mut dead_letters = DeadLetters::new(self.consumer.group, self.kafka.clone());
+        let mut progress = Progress::new();
+        let mut due = Instant::now();
         loop {
             let batch = tokio::select! {
-                batch = fill(&stream) => batch,
+                batch = fill(&stream, due) => batch,
                 () = shutdown.cancelled() => break,
             };
-            if self.process(&batch, &producer, shutdown).await.is_none() {
+            due = Instant::now() + SPACING;
+            if self.process(&batch, &mut dead_letters, shutdown).await.is_none() {
                 break;
             }
-            stream.commit(&next_offsets(&batch)?, CommitMode::Async)?;
+            stream.commit(&advance(&mut progress, &batch)?, CommitMode::Async)?;
         }
-        // Wait for what the last commit asked for; without it the next owner would only read some records again.
-        match stream.commit_consumer_state(CommitMode::Sync) {
-            Ok(()) => Ok(()),
-            Err(error) if error.rdkafka_error_code() == Some(rdkafka::types::RDKafkaErrorCode::NoOffset) => Ok(()),
-            Err(error) => Err(error).context("the last offsets could not be committed"),
-        }
+        close(stream, progress).await
     }
 
     /// Applies or buries every record of `batch`; `None` where shutdown came first.
+    ///
+    /// Everything that can be applied is applied before what fails is tried again, all of it together, so that neither one
+    /// poison nor a batch full of it takes long.
     async fn process(
         &self,
         batch: &[OwnedMessage],
-        producer: &FutureProducer,
+        dead_letters: &mut DeadLetters,
         shutdown: &CancellationToken,
     ) -> Option<()> {
-        let mut good = Vec::with_capacity(batch.len());
+        let (mut messages, mut envelopes, mut dead) = (Vec::new(), Vec::new(), Vec::new());
         for message in batch {
             match Envelope::parse(message.payload().unwrap_or_default()) {
-                Ok(envelope) => good.push((message, envelope)),
-                Err(error) => self.bury(message, &error, producer, shutdown).await?,
+                Ok(envelope) => {
+                    messages.push(message);
+                    envelopes.push(envelope);
+                }
+                Err(error) => dead.push((message, error)),
             }
         }
-        let envelopes: Vec<_> = good.iter().map(|(_, envelope)| envelope.clone()).collect();
-        if self.apply_patiently(&envelopes, 1, shutdown).await?.is_ok() {
-            return Some(());
-        }
-        for (message, envelope) in good {
-            if let Err(error) = self.apply_patiently(&[envelope], TRIES, shutdown).await? {
-                self.bury(message, &error, producer, shutdown).await?;
+        let began = SystemTime::now();
+        let mut failing = self.apply_halving(&envelopes, shutdown).await?;
+        for wait in RETRIES {
+            if failing.is_empty() {
+                break;
             }
+            pause(wait, shutdown).await;
+            let mut still = Vec::new();
+            for (index, _) in failing {
+                if let Err(error) = self.apply_patiently(&envelopes[index..=index], shutdown).await? {
+                    still.push((index, error));
+                }
+            }
+            failing = still;
+        }
+        self.trace(&messages, &failing, began);
+        dead.extend(failing.into_iter().map(|(index, error)| (messages[index], error)));
+        for (message, error) in &dead {
+            self.bury(message, error, dead_letters, shutdown).await?;
         }
         Some(())
     }
 
-    /// Applies `events`, up to `tries` times, and for as long as it takes where the failure is transient.
-    async fn apply_patiently(
-        &self,
-        events: &[Envelope],
-        tries: u32,
-        shutdown: &CancellationToken,
-    ) -> Option<Result<()>> {
-        let mut failures = 0;
+    /// Adds what was done since `began` to the trace of each record.
+    fn trace(&self, messages: &[&OwnedMessage], failed: &[(usize, Error)], began: SystemTime) {
+        if !self.tracer.is_on() {
+            return;
+        }
+        for (index, message) in messages.iter().enumerate() {
+            let sent = message.headers().and_then(|headers| {
+                let header = headers.iter().find(|header| header.key == TRACEPARENT.as_str())?;
+                std::str::from_utf8(header.value?).ok()
+            });
+            let name = format!("process {}", message.topic());
+            let mut span = self.tracer.start_at(Role::Consumer, name, sent, Some(began));
+            span.set("messaging.system", "kafka");
+            span.set("messaging.destination.name", message.topic().to_owned());
+            span.set("messaging.consumer.group.name", self.consumer.group);
+            if let Some((_, error)) = failed.iter().find(|(failed, _)| *failed == index) {
+                span.fail(error.code().to_owned());
+            }
+        }
+    }
+
+    /// Applies `events`, a part that fails in halves; which single ones fail, and why.
+    async fn apply_halving(&self, events: &[Envelope], shutdown: &CancellationToken) -> Option<Vec<(usize, Error)>> {
+        let mut failing = Vec::new();
+        let mut parts: Vec<_> = std::iter::once(0..events.len()).collect();
+        while let Some(part) = parts.pop() {
+            match self.apply_patiently(&events[part.clone()], shutdown).await? {
+                Ok(()) => {}
+                Err(error) if part.len() == 1 => failing.push((part.start, error)),
+                Err(_) => {
+                    let middle = part.start + part.len() / 2;
+                    parts.extend([middle..part.end, part.start..middle]);
+                }
+            }
+        }
+        Some(failing)
+    }
+
+    /// Applies `events`, for as long as it takes where the failure is transient.
+    async fn apply_patiently(&self, events: &[Envelope], shutdown: &CancellationToken) -> Option<Result<()>> {
         let mut wait = Duration::from_millis(50);
         loop {
             let applied = AssertUnwindSafe(self.apply(events)).catch_unwind().await;
@@ -146,15 +275,13 @@ impl<H: Handler> Runner<H> {
                 Ok(Err(error)) => error,
                 Err(_) => Error::internal(anyhow::anyhow!("the handler panicked")),
             };
-            if error.is_transient() {
-                tracing::warn!(service = self.service, kafka.group = self.consumer.group, error = %error,
-                    "a batch waits until what it needs is back");
-            } else {
-                failures += 1;
-                if failures >= tries {
-                    return Some(Err(error));
-                }
+            // Half a batch may be quick enough where a whole one is not.
+            let waits = error.is_transient() && (events.len() == 1 || error.kind() != Kind::Timeout);
+            if !waits {
+                return Some(Err(error));
             }
+            tracing::warn!(service = self.service, kafka.group = self.consumer.group, error = %error,
+                "a batch waits until what it needs is back");
             pause(wait, shutdown).await;
             if shutdown.is_cancelled() {
                 return None;
@@ -163,32 +290,10 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    pub(crate) async fn apply(&self, events: &[Envelope]) -> Result<()> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.db.begin_system().await?;
-        // In the order of their ids, so that two consumers in a rebalance cannot wait for each other.
-        let ids: BTreeSet<Uuid> = events.iter().map(|event| event.event_id).collect();
-        let ids: Vec<Uuid> = ids.into_iter().collect();
-        let fresh: Vec<Uuid> = sqlx::query_scalar(
-            "insert into inbox (consumer_group, event_id) select $1, unnest($2::uuid[])
-             on conflict on constraint inbox_pkey do nothing returning event_id",
-        )
-        .bind(self.consumer.group)
-        .bind(&ids)
-        .fetch_all(&mut *tx)
-        .await?;
-        let mut fresh: HashSet<Uuid> = fresh.into_iter().collect();
-        let duplicates = events.len() - fresh.len();
-        let new: Vec<Envelope> = events.iter().filter(|event| fresh.remove(&event.event_id)).cloned().collect();
-        if !new.is_empty() {
-            self.consumer.handler.apply(&mut tx, &new).await?;
-        }
-        tx.commit().await?;
-        let labels = [("service", self.service), ("group", self.consumer.group)];
-        metrics::counter!("consumer_events_applied_total", &labels).increment(new.len() as u64);
-        metrics::counter!("consumer_events_duplicate_total", &labels).increment(duplicates as u64);
+    async fn apply(&self, events: &[Envelope]) -> Result<()> {
+        let started = Instant::now();
+        let applied = apply(&self.db, self.consumer.group, &self.consumer.handler, events).await?;
+        metrics::consumed(self.service, self.consumer.group, applied, started.elapsed());
         Ok(())
     }
 
@@ -197,65 +302,35 @@ impl<H: Handler> Runner<H> {
         &self,
         message: &OwnedMessage,
         error: &Error,
-        producer: &FutureProducer,
+        dead_letters: &mut DeadLetters,
         shutdown: &CancellationToken,
     ) -> Option<()> {
-        let topic = format!("{}.dlq", message.topic());
         tracing::error!(service = self.service, kafka.group = self.consumer.group, kafka.topic = message.topic(),
             kafka.partition = message.partition(), kafka.offset = message.offset(), error = %error,
-            "a record goes to its dead-letter topic");
-        if let Err(error) = self.kafka.ensure_topics(std::slice::from_ref(&topic)).await {
-            tracing::warn!(error = format!("{error:#}"), kafka.topic = topic, "the topic could not be made");
-        }
-        while let Err((failure, _)) =
-            producer.send(dead_letter(&topic, message, self.consumer.group, error), Duration::from_secs(5)).await
-        {
-            tracing::warn!(error = %failure, kafka.topic = topic, "the dead-letter topic does not take the record yet");
+            "a record goes to its dead-letter topic; see it with careeros-ops dlq list");
+        while let Err(failure) = dead_letters.bury(message, error).await {
+            tracing::warn!(
+                service = self.service,
+                kafka.group = self.consumer.group,
+                kafka.topic = message.topic(),
+                error = format!("{failure:#}"),
+                "the consumer waits until the dead letter is written"
+            );
             pause(Duration::from_secs(1), shutdown).await;
             if shutdown.is_cancelled() {
                 return None;
             }
         }
-        metrics::counter!("consumer_events_dead_total", "service" => self.service, "group" => self.consumer.group)
-            .increment(1);
+        metrics::dead_letter(self.service, self.consumer.group, message.topic());
         Some(())
     }
 }
 
-/// The record as it was, with its origin and error in the headers.
-fn dead_letter<'a>(
-    topic: &'a str,
-    message: &'a OwnedMessage,
-    group: &str,
-    error: &Error,
-) -> FutureRecord<'a, [u8], [u8]> {
-    let mut headers = OwnedHeaders::new();
-    if let Some(original) = message.headers() {
-        for header in original.iter() {
-            headers = headers.insert(header);
-        }
-    }
-    let (partition, offset) = (message.partition().to_string(), message.offset().to_string());
-    for (key, value) in [
-        ("dlq.topic", message.topic()),
-        ("dlq.partition", &partition),
-        ("dlq.offset", &offset),
-        ("dlq.group", group),
-        ("dlq.error", &error.to_string()),
-    ] {
-        headers = headers.insert(Header { key, value: Some(value) });
-    }
-    FutureRecord::to(topic)
-        .key(message.key().unwrap_or_default())
-        .payload(message.payload().unwrap_or_default())
-        .headers(headers)
-}
-
-/// Waits for a record and takes those that follow closely.
-async fn fill(stream: &StreamConsumer) -> Vec<OwnedMessage> {
-    let mut batch = Vec::new();
+/// Waits for a record and takes those that follow closely, or up to `due`.
+async fn fill(stream: &Stream, due: Instant) -> Vec<OwnedMessage> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
     let mut deadline = None;
-    while batch.len() < BATCH {
+    while batch.len() < BATCH && bytes < BATCH_BYTES {
         let next = match deadline {
             None => stream.recv().await,
             Some(deadline) => match tokio::time::timeout_at(deadline, stream.recv()).await {
@@ -265,8 +340,9 @@ async fn fill(stream: &StreamConsumer) -> Vec<OwnedMessage> {
         };
         match next {
             Ok(message) => {
+                bytes += message.payload_len();
                 batch.push(message.detach());
-                deadline.get_or_insert_with(|| tokio::time::Instant::now() + LINGER);
+                deadline.get_or_insert_with(|| due.max(Instant::now() + LINGER).into());
             }
             Err(error) => {
                 // librdkafka reconnects by itself; a topic that does not exist yet is found by its metadata refresh.
@@ -281,7 +357,8 @@ async fn fill(stream: &StreamConsumer) -> Vec<OwnedMessage> {
     batch
 }
 
-fn next_offsets(batch: &[OwnedMessage]) -> anyhow::Result<TopicPartitionList> {
+/// Notes that `batch` is done; the offsets to commit for it.
+fn advance(progress: &mut Progress, batch: &[OwnedMessage]) -> anyhow::Result<TopicPartitionList> {
     let mut next: HashMap<(&str, i32), i64> = HashMap::new();
     for message in batch {
         let offset = next.entry((message.topic(), message.partition())).or_default();
@@ -290,6 +367,23 @@ fn next_offsets(batch: &[OwnedMessage]) -> anyhow::Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for ((topic, partition), offset) in next {
         list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        progress.insert((topic.to_owned(), partition), offset);
     }
     Ok(list)
+}
+
+/// Commits once more what is still this consumer's, and waits for it, since the last commits may be on their way only;
+/// then leaves the group.
+async fn close(stream: Stream, progress: Progress) -> anyhow::Result<()> {
+    let leave = move || {
+        let mut list = TopicPartitionList::new();
+        for owned in stream.assignment()?.elements() {
+            if let Some(offset) = progress.get(&(owned.topic().to_owned(), owned.partition())) {
+                list.add_partition_offset(owned.topic(), owned.partition(), Offset::Offset(*offset))?;
+            }
+        }
+        if list.count() == 0 { Ok(()) } else { stream.commit(&list, CommitMode::Sync) }
+    };
+    let left = tokio::time::timeout(LAST_COMMIT, tokio::task::spawn_blocking(leave)).await;
+    left.context("no answer in time").and_then(|left| Ok(left??)).context("the last offsets could not be committed")
 }

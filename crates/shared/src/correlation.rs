@@ -4,6 +4,8 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, Utc};
 
+use crate::trace::Span;
+
 /// The header and gRPC metadata key of the correlation id.
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 /// The header of the W3C trace context.
@@ -27,14 +29,25 @@ impl Correlation {
     pub fn from_headers(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
         let id = text(&CORRELATION_ID).filter(|id| is_correlation_id(id)).map_or_else(|| new_id(now), str::to_owned);
-        let traceparent =
-            text(&TRACEPARENT).filter(|t| is_traceparent(t)).map_or_else(|| new_traceparent(now), str::to_owned);
+        let traceparent = sent(headers).map_or_else(|| new_traceparent(now), str::to_owned);
         Self { id, traceparent }
     }
 
     /// One for work that no request caused.
     pub fn new(now: DateTime<Utc>) -> Self {
         Self { id: new_id(now), traceparent: new_traceparent(now) }
+    }
+
+    /// Makes `span` what the next hop continues, where spans are made.
+    pub(crate) fn continue_as(&mut self, span: &Span) {
+        if let Some(traceparent) = span.traceparent() {
+            self.traceparent = traceparent;
+        }
+    }
+
+    /// The id of the trace, 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        self.traceparent.get(3..35).unwrap_or_default()
     }
 
     /// Writes both into `headers`.
@@ -45,6 +58,11 @@ impl Correlation {
             }
         }
     }
+}
+
+/// The `traceparent` in `headers`, if there is a valid one.
+pub(crate) fn sent(headers: &HeaderMap) -> Option<&str> {
+    headers.get(&TRACEPARENT)?.to_str().ok().filter(|traceparent| is_traceparent(traceparent))
 }
 
 /// Runs `work` as part of the request with this correlation id and path, for the error bodies made within.

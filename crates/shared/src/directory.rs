@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The user that a request is about, with the tenant that owns the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// The user.
     pub user_id: Uuid,

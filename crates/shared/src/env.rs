@@ -76,6 +76,11 @@ impl<'a> Reader<'a> {
         Self { env, problems: Vec::new() }
     }
 
+    /// Whether this is production, which refuses what is convenient in development.
+    pub fn is_production(&self) -> bool {
+        self.env.get("APP_ENV") == Some("production")
+    }
+
     /// Notes a problem with the variable `name`.
     pub fn problem(&mut self, name: &str, expects: &str) {
         self.problems.push(format!("{name} {expects}"));

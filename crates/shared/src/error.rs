@@ -32,7 +32,7 @@ struct Parts {
 }
 
 /// One thing wrong with one field of the input.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// The field's path as REST spells it (`messages[0].role`); proto3's JSON names are the same.
     pub field: String,
@@ -115,6 +115,13 @@ impl Error {
     /// 503: something this needs is away for the moment.
     pub fn unavailable(message: impl Into<String>) -> Self {
         let mut error = Self::new(Kind::Unavailable, message);
+        error.0.retry_after = Some(Duration::from_secs(1));
+        error
+    }
+
+    /// 504: something this needs took too long. Whether it has happened all the same is not known.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        let mut error = Self::new(Kind::Timeout, message);
         error.0.retry_after = Some(Duration::from_secs(1));
         error
     }
@@ -222,7 +229,7 @@ impl From<sqlx::Error> for Error {
                 {
                     Self::unavailable("the database is busy or restarting; try again shortly").with_source(source)
                 }
-                "57014" => Self::new(Kind::Timeout, "the database took too long").with_source(source),
+                "57014" => Self::timeout("the database took too long").with_source(source),
                 // Class 22 is data that PostgreSQL cannot hold, e.g. U+0000 in text or a number out of range.
                 code if code.starts_with("22") => {
                     Self::new(Kind::Invalid, "a value cannot be stored: check for NUL characters and number ranges")

@@ -100,8 +100,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 impl<S: Send + Sync> FromRequestParts<S> for Context {
     type Rejection = Error;
 
-    /// The call's context; the caller is whoever the token proves, or anonymous.
+    /// The call's context; the caller is whoever the token proves, or anonymous. A layer that has made it puts it back into
+    /// the extensions for the handler.
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        if let Some(made) = parts.extensions.remove::<Self>() {
+            return Ok(made);
+        }
         let edge = parts
             .extensions
             .get::<Arc<Edge>>()

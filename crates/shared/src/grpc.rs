@@ -16,14 +16,13 @@ use axum::{
 use chrono::{DateTime, Utc};
 use futures::stream::BoxStream;
 use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
     body::Body,
     service::Routes,
-    transport::{Channel, ClientTlsConfig, Endpoint, Server},
+    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
@@ -37,57 +36,29 @@ use tracing::Instrument;
 use crate::{
     clock::Clock,
     context::{self, Client, Context},
-    correlation::Correlation,
+    correlation::{self, Correlation},
     error::{Error, Result},
     health::Readiness,
     identity::{Caller, Verifier},
     metrics, proto,
+    service_secret::ServiceSecret,
+    trace::{self, Role, Tracer},
 };
 
+mod transport;
+
+pub use transport::{Deadlines, Transport, connect};
+
+/// How long a connection is used until its client is asked to make another; calls under way are finished.
+const CONNECTION_AGE: Duration = Duration::from_mins(5);
 /// The metadata key that carries the shared secret of service-to-service calls.
 const SERVICE_SECRET: HeaderName = HeaderName::from_static("x-service-secret");
 /// The metadata key by which a service says that it calls in its own name and not for a user.
 pub(crate) const ACTING_AS: HeaderName = HeaderName::from_static("x-acting-as");
 
-/// A way to a service's RPCs.
-///
-/// Its error is a `Status` rather than a boxed one, because futures over a boxed one are not `Send` in rustc's eyes.
-pub type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Status>;
-
-/// A transport to the service at `url` (`host:port` or `http(s)://host:port`), connected when first used and again
-/// whenever the connection breaks. Calls end after `timeout` and carry `secret`.
-///
-/// # Errors
-/// Where `url` is not a valid address.
-pub fn connect(url: &str, secret: &SecretString, timeout: Duration) -> anyhow::Result<Transport> {
-    let uri = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let mut endpoint = Endpoint::from_shared(uri.clone()).with_context(|| format!("{url} is not an address"))?;
-    if uri.starts_with("https://") {
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_webpki_roots())?;
-    }
-    let channel = endpoint
-        .timeout(timeout)
-        .connect_timeout(Duration::from_secs(1))
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .connect_lazy();
-    Ok(with_secret(channel, secret))
-}
-
-fn with_secret(channel: Channel, secret: &SecretString) -> Transport {
-    let secret = secret_header(secret);
-    let service = channel.map_request(move |mut request: http::Request<Body>| {
-        request.headers_mut().insert(SERVICE_SECRET, secret.clone());
-        request
-    });
-    BoxCloneSyncService::new(service.map_err(|error| Status::from_error(error.into())))
-}
-
 /// A transport to services of this very process, through the same layer as calls from outside.
 pub fn in_process(services: &Services) -> Transport {
-    let secret = secret_header(&services.guard.secret);
+    let secret = secret_header(services.guard.secret.current());
     let service = services.router.clone().map_request(move |mut request: http::Request<Body>| {
         request.headers_mut().insert(SERVICE_SECRET, secret.clone());
         request
@@ -132,11 +103,13 @@ pub struct Guard {
     /// The service's name, for metrics.
     pub service: &'static str,
     /// The secret that other services prove themselves by.
-    pub secret: SecretString,
+    pub secret: ServiceSecret,
     /// Checks users' tokens.
     pub verifier: Verifier,
     /// Tells the time.
     pub clock: Clock,
+    /// Makes the spans of calls.
+    pub tracer: Tracer,
 }
 
 /// A service's RPCs behind the layer that establishes who calls.
@@ -170,10 +143,13 @@ impl Services {
                 .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        // An answer is written in parts, each of which would otherwise wait until the one before it is acknowledged, which
+        // takes up to 40 ms. The server's own setting does not reach connections that it is handed.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         Server::builder()
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            // Clients keep one connection, which a balancer gives to one process: now and then they are to choose anew.
+            .max_connection_age(CONNECTION_AGE)
             .add_routes(Routes::from(self.router))
             .add_service(health)
             .add_service(reflection().build_v1()?)
@@ -254,18 +230,21 @@ fn secret_header(secret: &SecretString) -> HeaderValue {
 /// Puts the [`Context`] into the request, and measures and traces the call.
 async fn establish(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let started = std::time::Instant::now();
-    let context = match read_context(&guard, request.headers()).await {
+    let mut context = match read_context(&guard, request.headers()).await {
         Ok(context) => context,
         Err(error) => return Status::from(error).into_http::<axum::body::Body>().into_response(),
     };
-    let span = tracing::info_span!("rpc", service = guard.service, correlation_id = context.correlation.id);
     let rpc = request.uri().path().trim_start_matches('/').to_owned();
+    let mut traced = guard.tracer.start(Role::Server, rpc.clone(), correlation::sent(request.headers()));
+    context.correlation.continue_as(&traced);
+    let span = tracing::info_span!("rpc", service = guard.service, correlation_id = context.correlation.id);
     request.extensions_mut().insert(Arc::new(context));
     let response = next.run(request).instrument(span.clone()).await;
     let code = response.headers().get("grpc-status").and_then(|v| v.to_str().ok()).unwrap_or("0").to_owned();
     if response.status() == StatusCode::OK && code != "12" {
         metrics::rpc(guard.service, &rpc, &code, started.elapsed());
     }
+    trace::rpc_ended(&mut traced, &code);
     span.in_scope(|| {
         let millis = started.elapsed().as_secs_f64() * 1e3;
         tracing::debug!(rpc.method = rpc, rpc.code = code, duration_ms = millis, "answered a call");
@@ -277,7 +256,7 @@ async fn read_context(guard: &Guard, headers: &HeaderMap) -> Result<Context> {
     let now = guard.clock.now();
     let trusted = match headers.get(SERVICE_SECRET) {
         None => false,
-        Some(sent) if bool::from(sent.as_bytes().ct_eq(guard.secret.expose_secret().as_bytes())) => true,
+        Some(sent) if guard.secret.accepts(sent.as_bytes()) => true,
         Some(_) => {
             return Err(Error::unauthenticated("the service secret is not the one that this service expects"));
         }

@@ -10,7 +10,7 @@ use axum::{
     Json, Router,
     body::{Body, HttpBody},
     extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, Version, header, request::Parts},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -26,10 +26,12 @@ use tracing::Instrument;
 use crate::{
     clock::Clock,
     correlation::{self, CORRELATION_ID, Correlation},
+    ending::Ending,
     error::{Error, Kind, Result, http_logged},
     health::Readiness,
     identity::Verifier,
     metrics,
+    trace::{Role, Span, Tracer},
 };
 
 /// The largest body in bytes.
@@ -52,6 +54,10 @@ pub struct Edge {
     pub trusted_proxies: Vec<IpNet>,
     /// When a request has taken too long.
     pub timeout: Duration,
+    /// How far the process's end has come.
+    pub ending: Ending,
+    /// Makes the spans of requests.
+    pub tracer: Tracer,
 }
 
 #[derive(Serialize)]
@@ -73,7 +79,8 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
         .route("/v1/health", health.clone())
         .route("/health/live", health)
         .with_state(Arc::clone(&edge))
-        .route("/health/ready", get(crate::health::ready).with_state(readiness))
+        .route("/health/serving", get(crate::health::serving).with_state(edge.ending.asked.clone()))
+        .route("/health/ready", get(crate::health::ready).with_state((readiness, edge.ending.asked.clone())))
         .route("/metrics", get(async || ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render())));
     routes
         .merge(own)
@@ -116,31 +123,52 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
 /// Every request passes here once, in and out.
 async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let correlation = Correlation::from_headers(request.headers(), edge.clock.now());
-    let id = correlation.id.clone();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
-    let span = tracing::info_span!("request", service = edge.service, correlation_id = id);
+    let mut correlation = Correlation::from_headers(request.headers(), edge.clock.now());
+    let mut traced = if is_probe(&path) {
+        Span::none()
+    } else {
+        edge.tracer.start(Role::Server, format!("{method} {route}"), correlation::sent(request.headers()))
+    };
+    correlation.continue_as(&traced);
+    let id = correlation.id.clone();
+    let span =
+        tracing::info_span!("request", service = edge.service, correlation_id = id, trace_id = correlation.trace_id());
     let limited = check_headers(request.headers());
     request.extensions_mut().insert(correlation);
     request.extensions_mut().insert(Arc::clone(&edge));
-    let timeout = edge.timeout;
+    let (timeout, ending, version) = (edge.timeout, edge.ending.clone(), request.version());
     let answer = async move {
         limited?;
         Ok::<_, Error>(next.run(read_ahead(request).await?).await)
     };
+    let overdue = ending.overdue;
     let work = async move {
-        tokio::time::timeout(timeout, answer)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(Kind::Timeout, "the request took too long; try again")))
-            .unwrap_or_else(IntoResponse::into_response)
+        tokio::select! {
+            answer = answer => answer,
+            () = tokio::time::sleep(timeout) => Err(Error::timeout("the request took too long; try again")),
+            () = overdue.cancelled() => Err(Error::unavailable("this server is ending; send the request again")),
+        }
+        .unwrap_or_else(IntoResponse::into_response)
     };
     let mut response = correlation::scope(id.clone(), path.clone(), work).instrument(span.clone()).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(CORRELATION_ID, id);
     }
+    if ending.asked.is_cancelled() && version < Version::HTTP_2 {
+        // HTTP/2 has GOAWAY for it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let status = response.status();
+    traced.set("http.request.method", method.to_string());
+    traced.set("http.route", route.clone());
+    traced.set("http.response.status_code", i64::from(status.as_u16()));
+    traced.set("careeros.correlation_id", id);
+    if status.is_server_error() {
+        traced.fail(http_logged(&response).map_or_else(|| status.to_string(), |(code, _)| code.to_string()));
+    }
     metrics::http(edge.service, method.as_str(), &route, status.as_u16(), started.elapsed());
     span.in_scope(|| log(method.as_str(), &path, &response, started.elapsed()));
     response
@@ -163,7 +191,7 @@ async fn read_ahead(request: Request) -> Result<Request> {
 fn log(method: &str, path: &str, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let duration_ms = took.as_secs_f64() * 1e3;
-    if path.starts_with("/health") || path == "/v1/health" || path == "/metrics" {
+    if is_probe(path) {
         tracing::debug!(http.method = method, http.path = path, http.status = status, duration_ms, "answered a probe");
         return;
     }
@@ -199,6 +227,11 @@ fn log(method: &str, path: &str, response: &Response, took: Duration) {
             );
         }
     }
+}
+
+/// Whether machines ask for `path` all the time.
+fn is_probe(path: &str) -> bool {
+    path.starts_with("/health") || path == "/v1/health" || path == "/metrics"
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::{
     error::{Error, Kind, Result},
     id,
     identity::Caller,
+    sweep,
 };
 
 /// How long an answer is kept.
@@ -62,7 +63,7 @@ impl Claim {
         .bind(held.route)
         .bind(&held.key)
         .bind(held.claim)
-        .execute(db.pool())
+        .execute(db)
         .await;
         if let Err(error) = released {
             tracing::warn!(error = %error, "an idempotency key stays claimed until its lease ends");
@@ -90,8 +91,29 @@ where
     R: Message + Default,
     F: Future<Output = Result<R>>,
 {
+    run_as_any(db, context, route, std::slice::from_ref(request), work).await.map(|(_, response)| response)
+}
+
+/// As [`run`], for a request that can be written in several ways, as one is whose fingerprint depends on a secret that is
+/// being changed: the first of `requests` is remembered, a repetition is known by any. The answer comes with the position
+/// of the one that its request was remembered as.
+///
+/// # Errors
+/// As [`run`]; 422 where all of `requests` differ from the first one.
+pub async fn run_as_any<Q, R, F>(
+    db: &Db,
+    context: &Context,
+    route: &'static str,
+    requests: &[Q],
+    work: impl FnOnce(Claim) -> F,
+) -> Result<(usize, R)>
+where
+    Q: Message,
+    R: Message + Default,
+    F: Future<Output = Result<R>>,
+{
     let Some(key) = &context.idempotency_key else {
-        return work(Claim(None)).await;
+        return Ok((0, work(Claim(None)).await?));
     };
     let scope = match context.caller()? {
         Caller::User(user) => user.id.to_string(),
@@ -99,20 +121,20 @@ where
         Caller::Anonymous => "anonymous".to_owned(),
     };
     let held = Held { scope, route, key: key.clone(), claim: id::new(context.now) };
-    let hash = Sha256::digest(request.encode_to_vec()).to_vec();
-    if let Some(response) = claim(db, &held, &hash, context.now).await? {
-        return R::decode(response.as_slice()).map_err(Error::internal);
+    let hashes: Vec<_> = requests.iter().map(|request| Sha256::digest(request.encode_to_vec()).to_vec()).collect();
+    if let Some((position, response)) = claim(db, &held, &hashes, context.now).await? {
+        return Ok((position, R::decode(response.as_slice()).map_err(Error::internal)?));
     }
     let claim = Claim(Some(held));
     let result = work(claim.clone()).await;
     if result.is_err() {
         claim.release(db).await;
     }
-    result
+    result.map(|response| (0, response))
 }
 
-/// Claims the key; the stored answer where there is one.
-async fn claim(db: &Db, held: &Held, hash: &[u8], now: DateTime<Utc>) -> Result<Option<Vec<u8>>> {
+/// Claims the key; where there is a stored answer, that and which of `hashes` it was stored for.
+async fn claim(db: &Db, held: &Held, hashes: &[Vec<u8>], now: DateTime<Utc>) -> Result<Option<(usize, Vec<u8>)>> {
     // A row is taken over once its answer is too old or its claim was abandoned.
     let claimed: Option<Uuid> = sqlx::query_scalar(
         "insert into idempotency_keys as k (scope, route, key, request_hash, claim, locked_until, created_at)
@@ -126,12 +148,12 @@ async fn claim(db: &Db, held: &Held, hash: &[u8], now: DateTime<Utc>) -> Result<
     .bind(&held.scope)
     .bind(held.route)
     .bind(&held.key)
-    .bind(hash)
+    .bind(hashes.first())
     .bind(held.claim)
     .bind(now + LEASE)
     .bind(now)
     .bind(now - RETENTION)
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
     if claimed.is_some() {
         return Ok(None);
@@ -142,16 +164,17 @@ async fn claim(db: &Db, held: &Held, hash: &[u8], now: DateTime<Utc>) -> Result<
     .bind(&held.scope)
     .bind(held.route)
     .bind(&held.key)
-    .fetch_optional(db.pool())
+    .fetch_optional(db)
     .await?;
-    match first {
-        Some((first_hash, _)) if first_hash != hash => Err(Error::new(
+    let Some((first_hash, response)) = first else { return Err(in_use()) };
+    match (hashes.iter().position(|hash| *hash == first_hash), response) {
+        (None, _) => Err(Error::new(
             Kind::Unprocessable,
             "this Idempotency-Key was used with another body; use a new key for a new request",
         )
         .with_code("idempotency_key_reused")),
-        Some((_, Some(response))) => Ok(Some(response)),
-        _ => Err(in_use()),
+        (Some(position), Some(response)) => Ok(Some((position, response))),
+        (Some(_), None) => Err(in_use()),
     }
 }
 
@@ -166,10 +189,15 @@ fn in_use() -> Error {
 ///
 /// # Errors
 /// 503 where the database is away.
-pub(crate) async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<u64> {
-    let done = sqlx::query("delete from idempotency_keys where created_at < $1")
+pub(crate) async fn sweep(db: &Db, now: DateTime<Utc>) -> Result<()> {
+    let delete = || {
+        sqlx::query(
+            "delete from idempotency_keys where ctid = any(array(
+                 select ctid from idempotency_keys where created_at < $1
+                 order by created_at limit $2 for update skip locked))",
+        )
         .bind(now - RETENTION)
-        .execute(db.pool())
-        .await?;
-    Ok(done.rows_affected())
+        .bind(sweep::BATCH)
+    };
+    sweep::all(db, delete).await
 }

@@ -1,18 +1,24 @@
 //! The connection to Kafka: client settings, topics, the producer's promise.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    error::RDKafkaErrorCode,
-    producer::{FutureProducer, Producer},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, DeliveryResult, FutureProducer, Producer, ProducerContext},
 };
 use secrecy::ExposeSecret;
 
 use crate::config::Stores;
+
+pub(crate) mod security;
 
 /// How to reach the broker.
 #[derive(Debug, Clone)]
@@ -27,7 +33,7 @@ impl Kafka {
     }
 
     /// Settings that every client shares.
-    pub(crate) fn client(&self) -> ClientConfig {
+    pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.stores.kafka_brokers)
@@ -45,19 +51,25 @@ impl Kafka {
 
     /// A producer that acknowledges a record once all in-sync replicas have it, writes it once, and keeps the order of a
     /// partition even where a record fails (`enable.gapless.guarantee`: the producer then fails as a whole).
-    pub(crate) fn producer(&self) -> anyhow::Result<FutureProducer> {
+    ///
+    /// It never gives a single record up, since later ones could then overtake it: whoever waits too long for an
+    /// acknowledgement drops the producer.
+    ///
+    /// # Errors
+    /// Where a setting is unusable.
+    pub fn producer(&self) -> anyhow::Result<FutureProducer> {
         self.client()
             .set("enable.idempotence", "true")
             .set("enable.gapless.guarantee", "true")
             .set("acks", "all")
             .set("linger.ms", "2")
-            .set("compression.type", "gzip")
-            .set("message.timeout.ms", "10000")
+            .set("compression.type", "lz4")
+            .set("message.timeout.ms", "0")
             .create()
             .context("the Kafka producer could not be made; check the KAFKA_* variables")
     }
 
-    /// Settings of a consumer of `group`: no auto-commit, from the beginning, cooperative rebalances.
+    /// Settings of a consumer of `group`: no auto-commit, from the beginning.
     pub(crate) fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.client();
         config
@@ -65,10 +77,16 @@ impl Kafka {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest")
-            .set("partition.assignment.strategy", "cooperative-sticky")
+            // Every rebalance begins at the committed offsets. Under cooperative-sticky, librdkafka 2.12 has been seen to skip
+            // what it had fetched for a partition that came back to it, which would be lost.
+            .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "2000")
-            .set("topic.metadata.refresh.interval.ms", "30000")
+            // New partitions and topics are found by it.
+            .set("topic.metadata.refresh.interval.ms", "10000")
+            // A group's memory: what is fetched ahead of the batch under way.
+            .set("queued.max.messages.kbytes", "16384")
+            .set("statistics.interval.ms", "15000")
             .set("allow.auto.create.topics", "false");
         config
     }
@@ -78,27 +96,35 @@ impl Kafka {
     /// # Errors
     /// Where the broker cannot be reached or refuses.
     pub async fn ensure_topics(&self, topics: &[String]) -> anyhow::Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
+        match self.make_topics(topics).await?.first() {
+            None => Ok(()),
+            Some((topic, code)) => anyhow::bail!("the topic {topic} could not be made: {code}"),
+        }
+    }
+
+    /// Makes those of `topics` that do not exist; which of them the broker refuses to make, and why.
+    ///
+    /// # Errors
+    /// Where the broker cannot be reached.
+    pub(crate) async fn make_topics(&self, topics: &[String]) -> anyhow::Result<Vec<(String, RDKafkaErrorCode)>> {
         let existing = self.existing_topics().await?;
         let missing: Vec<_> = topics.iter().filter(|topic| !existing.contains(*topic)).collect();
         if missing.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
         let (partitions, replicas) = (self.stores.kafka_topic_partitions, self.stores.kafka_topic_replication);
-        let new: Vec<_> =
-            missing.iter().map(|topic| NewTopic::new(topic, partitions, TopicReplication::Fixed(replicas))).collect();
+        // Projections are rebuilt from the topic's beginning, so records are kept.
+        let topic = |name| NewTopic::new(name, partitions, TopicReplication::Fixed(replicas)).set("retention.ms", "-1");
+        let new: Vec<_> = missing.into_iter().map(|name| topic(name)).collect();
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
-        for result in admin.create_topics(&new, &options).await? {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, code)) => anyhow::bail!("the topic {topic} could not be made: {code}"),
-            }
-        }
-        Ok(())
+        let made = admin.create_topics(&new, &options).await?;
+        let refused = made.into_iter().filter_map(Result::err);
+        Ok(refused.filter(|(_, code)| *code != RDKafkaErrorCode::TopicAlreadyExists).collect())
     }
 
     async fn existing_topics(&self) -> anyhow::Result<HashSet<String>> {
-        let client: FutureProducer = self.client().create()?;
+        let client: BaseProducer = self.client().create()?;
         let metadata =
             tokio::task::spawn_blocking(move || client.client().fetch_metadata(None, Duration::from_secs(5)));
         let metadata = metadata.await?.context("the broker did not answer")?;
@@ -108,7 +134,7 @@ impl Kafka {
 
 /// Whether the broker answers on a connection that is kept.
 #[derive(Clone)]
-pub(crate) struct Probe(FutureProducer);
+pub(crate) struct Probe(Arc<BaseProducer<LastFailure>>);
 
 impl std::fmt::Debug for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -118,18 +144,59 @@ impl std::fmt::Debug for Probe {
 
 impl Probe {
     pub(crate) fn new(kafka: &Kafka) -> anyhow::Result<Self> {
-        Ok(Self(kafka.client().create()?))
+        let client = kafka.client().create_with_context(LastFailure::default());
+        Ok(Self(Arc::new(client.context("the Kafka client could not be made; check the KAFKA_* variables")?)))
     }
 
     pub(crate) async fn check(&self) -> Result<(), String> {
-        let producer = self.0.clone();
+        let producer = Arc::clone(&self.0);
         let asked = tokio::task::spawn_blocking(move || {
-            producer.client().fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_secs(1)).map(|_| ())
+            let answer = producer.client().fetch_metadata(Some(crate::events::TOPICS[0]), Duration::from_secs(1));
+            // What went wrong with the connection is told here.
+            producer.poll(Duration::from_millis(10));
+            let failure = &producer.client().context().0;
+            let last = std::mem::take(&mut *failure.lock().unwrap_or_else(PoisonError::into_inner));
+            answer.map(drop).map_err(|error| {
+                let told = last.as_ref().map_or_else(|| explain(&error, ""), |(error, reason)| explain(error, reason));
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = last;
+                told
+            })
         });
-        match asked.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("the broker does not answer: {error}; check KAFKA_BROKERS")),
-            Err(error) => Err(error.to_string()),
+        asked.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+}
+
+/// Keeps why a connection failed last: librdkafka tells it once and then only that nobody answers.
+#[derive(Default)]
+struct LastFailure(Mutex<Option<(KafkaError, String)>>);
+
+impl ClientContext for LastFailure {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((error, reason.to_owned()));
+        }
+    }
+}
+
+impl ProducerContext for LastFailure {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// What to look at.
+fn explain(error: &KafkaError, reason: &str) -> String {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::Authentication) => {
+            format!("the broker refuses this service: {reason}; check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+        }
+        Some(RDKafkaErrorCode::SSL) => {
+            format!("no TLS with the broker: {reason}; check KAFKA_SSL_CA_LOCATION and KAFKA_SECURITY_PROTOCOL")
+        }
+        _ => {
+            // A broker that wants TLS and is talked to without only closes the connection.
+            let what = if reason.is_empty() { error.to_string() } else { reason.to_owned() };
+            format!("the broker does not answer: {what}; check KAFKA_BROKERS and KAFKA_SECURITY_PROTOCOL")
         }
     }
 }

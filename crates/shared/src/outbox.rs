@@ -1,15 +1,20 @@
 //! The outbox: events are written in the transaction of the change that they tell of. The relay publishes them.
 
+use std::time::Duration;
+
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
     context::Context,
-    db::Tx,
+    db::{Db, Tx},
     error::{Error, Result},
     events::{Envelope, Event},
-    id,
+    id, metrics,
 };
+
+/// How often the outbox is measured.
+const MEASURED: Duration = Duration::from_secs(10);
 
 /// Whose event it is.
 #[derive(Debug, Clone, Copy)]
@@ -123,5 +128,43 @@ impl Row {
         });
         let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
         Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
+    }
+}
+
+/// What waits in an outbox.
+#[derive(Debug, Clone, Copy, PartialEq, sqlx::FromRow)]
+pub struct Backlog {
+    /// Events that are not on their topics yet.
+    pub waiting: i64,
+    /// The age of the oldest of them in seconds, 0 where there is none.
+    pub oldest_age: f64,
+    /// Events that the broker has refused for good.
+    pub parked: i64,
+}
+
+/// What waits in `db`'s outbox.
+///
+/// # Errors
+/// 503 where the database is away.
+pub async fn backlog(db: &Db) -> Result<Backlog> {
+    let backlog = sqlx::query_as(
+        "select count(*) filter (where parked_at is null) as waiting,
+                greatest(coalesce(extract(epoch from now() - min(created_at) filter (where parked_at is null)), 0), 0)
+                    ::float8 as oldest_age,
+                count(parked_at) as parked
+         from outbox",
+    );
+    Ok(backlog.fetch_one(db).await?)
+}
+
+/// Measures the outbox and the pool of `service` for their metrics, for ever.
+pub(crate) async fn watch(db: Db, service: &'static str) {
+    loop {
+        metrics::pool(service, db.upkeep());
+        match backlog(&db).await {
+            Ok(backlog) => metrics::outbox(service, backlog),
+            Err(error) => tracing::debug!(error = %error, "the outbox is not measured while the database is away"),
+        }
+        tokio::time::sleep(MEASURED).await;
     }
 }

@@ -39,6 +39,15 @@ impl Page {
         Ok(Self { after, limit })
     }
 
+    /// Where the rows of the page lie before: a place after every row on the first page. So one condition serves all pages,
+    /// and PostgreSQL can begin reading there, which it does not where the condition is "no cursor, or before it".
+    pub fn before(&self) -> Position {
+        /// The end of the year 9999, in seconds since 1970.
+        const NEVER: i64 = 253_402_300_799;
+        let never = || Position { time: DateTime::from_timestamp(NEVER, 0).unwrap_or_default(), id: Uuid::max() };
+        self.after.unwrap_or_else(never)
+    }
+
     /// How many rows to read: one more than the page has, which tells whether another page follows.
     pub fn fetch(&self) -> i64 {
         self.limit + 1

@@ -9,6 +9,8 @@
     reason = "generated code follows the generator's style"
 )]
 
+pub mod words;
+
 /// Every proto file's descriptor, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 

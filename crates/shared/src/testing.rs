@@ -14,21 +14,24 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+mod collector;
 mod database;
 mod service;
 mod tokens;
 
+pub use collector::{Collector, SeenMetric, SeenSpan, texts};
 pub use database::TestDb;
 pub use service::{Answer, TestService};
 pub use tokens::{TestUser, jwks, verifier};
 
 use crate::{
     clock::Clock,
-    consumer::{Consumer, Handler, Runner},
+    consumer::{self, Handler},
     db::Db,
     directory::Directory,
     events::{Envelope, Event},
     kafka::Kafka,
+    service_secret::ServiceSecret,
 };
 
 /// A Tuesday noon in 2026, in UTC: where the manual clock of tests starts.
@@ -39,6 +42,19 @@ pub fn start() -> DateTime<Utc> {
 /// A new id; tests need no more of it than that it is their own.
 pub fn id() -> Uuid {
     crate::id::new(Clock::system().now())
+}
+
+/// What a test's random choices follow from: `CAREEROS_FIRE_SEED`, or another one in every run. Printed, which the test
+/// harness shows where the test fails, so that the failure can be repeated.
+pub fn seed() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "a test is repeated by whoever sets it")]
+    let given = std::env::var("CAREEROS_FIRE_SEED").ok();
+    let seed = given.map_or_else(|| id().as_u64_pair().1, |seed| seed.parse().expect("CAREEROS_FIRE_SEED is a number"));
+    #[expect(clippy::print_stderr, reason = "shown where the test fails")]
+    {
+        eprintln!("CAREEROS_FIRE_SEED={seed}");
+    }
+    seed
 }
 
 /// A clock that stands at [`start`] until the test moves it.
@@ -55,6 +71,11 @@ pub fn directory(users: &[&TestUser]) -> Directory {
 pub(crate) fn variable(name: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the script that runs them")]
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run the tests by scripts/test.sh"))
+}
+
+/// `SERVICE_SHARED_SECRET` as `text` says it.
+pub fn service_secret(text: &str) -> ServiceSecret {
+    ServiceSecret::parse(text).expect("one secret or two, each long enough")
 }
 
 /// An event as its producer would write it.
@@ -75,8 +96,7 @@ pub fn envelope<E: Event>(tenant_id: Uuid, user_id: Option<Uuid>, occurred_at: D
 
 /// Applies `events` as the runner applies a batch: in one transaction with the inbox.
 pub async fn deliver<H: Handler>(db: &Db, group: &'static str, handler: H, events: &[Envelope]) -> crate::Result<()> {
-    let consumer = Consumer { group, topics: &[], handler };
-    Runner { service: "test-service", consumer, db: db.clone(), kafka: kafka_of("localhost:1") }.apply(events).await
+    consumer::apply(db, group, &handler, events).await.map(drop)
 }
 
 /// The broker of the test run.
@@ -99,6 +119,19 @@ fn kafka_of(brokers: &str) -> Kafka {
         kafka_topic_replication: 1,
         kafka_security: Vec::new(),
     })
+}
+
+/// How a whole service reaches the listener of the test run's broker that wants TLS and a password; only Apache Kafka has
+/// one.
+pub fn secured() -> [(&'static str, String); 6] {
+    [
+        ("KAFKA_BROKERS", variable("TEST_KAFKA_SECURED_BROKERS")),
+        ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL".to_owned()),
+        ("KAFKA_SASL_MECHANISM", variable("TEST_KAFKA_SECURED_MECHANISM")),
+        ("KAFKA_SASL_USERNAME", variable("TEST_KAFKA_SECURED_USERNAME")),
+        ("KAFKA_SASL_PASSWORD", variable("TEST_KAFKA_SECURED_PASSWORD")),
+        ("KAFKA_SSL_CA_LOCATION", variable("TEST_KAFKA_SECURED_CA")),
+    ]
 }
 
 /// Awaits `condition`, asked every 20 ms for up to 30 s.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// Failures in a row that open the circuit.
 const THRESHOLD: u32 = 5;
 /// How long an open circuit lets nothing through.
-const OPEN_FOR: Duration = Duration::from_secs(30);
+const OPEN_FOR: Duration = Duration::from_secs(5);
 
 /// Remembers how calls to one model went.
 #[derive(Debug, Default)]

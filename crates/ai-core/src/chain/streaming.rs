@@ -1,15 +1,17 @@
 //! Answers of the chain as they are written: a model that does not begin is replaced by the next, one that has begun is
 //! kept.
 
+use careeros_shared::trace::Span;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Attempt, Budget, Chain, Link, OK};
+use super::{Attempt, Budget, Chain, Link, OK, Question};
 use crate::provider::{CallError, Piece, Pieces, Prompt, Tokens};
 
 impl Chain {
     /// Asks the models for an answer as it is written, until one begins; each gets one try.
-    pub async fn stream(&self, prompt: &Prompt, budget: Budget) -> (Option<Streaming<'_>>, Vec<Attempt>) {
+    pub async fn stream(&self, question: Question<'_>) -> (Option<Streaming<'_>>, Vec<Attempt>) {
+        let Question { prompt, budget, trail } = question;
         let mut attempts = Vec::new();
         for (at, link) in self.links.iter().enumerate() {
             let started = Instant::now();
@@ -17,12 +19,14 @@ impl Chain {
                 continue;
             }
             let until = (started + budget.call).min(budget.deadline);
+            let span = trail.begin(&*link.provider, prompt);
             let begun = timeout_at(until, link.begin(prompt)).map(|r| r.unwrap_or(Err(CallError::Timeout))).await;
             match begun {
                 Ok((first, rest)) => {
                     let streaming = Streaming {
                         link,
                         primary: at == 0,
+                        span,
                         started,
                         budget,
                         first: Some(first),
@@ -34,7 +38,7 @@ impl Chain {
                 }
                 Err(error) => {
                     link.note(Some(&error));
-                    attempts.push(link.attempt(error.name(), started, Tokens::default()));
+                    attempts.push(link.attempt(span, error.name(), started, Tokens::default()));
                 }
             }
         }
@@ -62,6 +66,7 @@ pub struct Streaming<'a> {
     link: &'a Link,
     /// Whether the first model of the chain writes it.
     pub primary: bool,
+    span: Span,
     started: Instant,
     budget: Budget,
     first: Option<String>,
@@ -110,6 +115,6 @@ impl Streaming<'_> {
     pub fn finish(self, prompt: &Prompt, text: &str) -> Attempt {
         self.link.note(self.failure.as_ref());
         let tokens = self.tokens.unwrap_or_else(|| Tokens::estimate(prompt, text));
-        self.link.attempt(self.failure.as_ref().map_or(OK, CallError::name), self.started, tokens)
+        self.link.attempt(self.span, self.failure.as_ref().map_or(OK, CallError::name), self.started, tokens)
     }
 }

@@ -122,6 +122,10 @@ impl Provider for OpenAi {
         &self.endpoint.model
     }
 
+    fn server(&self) -> Option<(&str, u16)> {
+        Some((self.url.host_str()?, self.url.port_or_known_default()?))
+    }
+
     async fn complete(&self, prompt: &Prompt) -> Result<Completion, CallError> {
         let body = read_body(self.send(prompt, false).await?).await?;
         let answer: WireResponse = serde_json::from_slice(&body).map_err(|_| CallError::Malformed)?;

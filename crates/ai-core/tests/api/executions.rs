@@ -3,6 +3,7 @@ use careeros_shared::{
     proto::aicore::{ExecuteFlowRequest, ai_core_service_client::AiCoreServiceClient},
     testing::{self, TestUser},
 };
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use sqlx::types::Decimal;
 use tonic::Status;
@@ -174,11 +175,29 @@ async fn a_plan_that_does_not_include_it_is_refused_before_anything_happens() {
 }
 
 #[tokio::test]
+async fn an_answer_of_billing_is_drawn_on_for_seconds_and_for_so_many_uses() {
+    let [ada, eve] = [TestUser::student(), TestUser::student()];
+    let harness = start(&[&ada, &eve]).await;
+    harness.billing.grant(3);
+    for (asked, user) in [(1, &ada), (1, &ada), (2, &eve), (2, &ada), (3, &ada)] {
+        harness.execute(user, "skill_gap_analysis", json!({})).await.expect(200);
+        assert_eq!(harness.billing.asked(), asked);
+    }
+    harness.billing.refuse("the monthly quota of 20 is spent");
+    harness.clock.advance(TimeDelta::milliseconds(4_999));
+    harness.execute(&ada, "skill_gap_analysis", json!({})).await.expect(200);
+    harness.clock.advance(TimeDelta::milliseconds(1));
+    harness.execute(&ada, "skill_gap_analysis", json!({})).await.expect(403);
+    harness.execute(&ada, "skill_gap_analysis", json!({})).await.expect(403);
+    assert_eq!(harness.billing.asked(), 5, "a refusal is not remembered");
+}
+
+#[tokio::test]
 async fn without_billing_nothing_is_given_away() {
     let ada = TestUser::student();
     let mut harness = start(&[&ada]).await;
     let away = tower::service_fn(async |_| Err(Status::unavailable("connection refused")));
-    harness.service = serve(&harness.db, &[&ada], Vec::new(), Transport::new(away));
+    harness.service = serve(&harness.db, &harness.clock, &[&ada], Vec::new(), Transport::new(away));
     harness.execute(&ada, "skill_gap_analysis", json!({})).await.expect(503);
     assert_eq!(harness.count("ai_outputs").await, 0);
 }

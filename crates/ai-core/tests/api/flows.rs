@@ -50,7 +50,7 @@ async fn the_newest_active_version_answers_and_a_broken_row_disturbs_nobody() {
         .unwrap();
     }
     // Another process reads the table anew.
-    harness.service = serve(&harness.db, &[&ada], Vec::new(), harness.billing.transport());
+    harness.service = serve(&harness.db, &harness.clock, &[&ada], Vec::new(), harness.billing.transport());
     let answer = harness.execute(&ada, "productivity_advisor", json!({})).await.expect(200);
     assert_eq!(answer.json["flow_version"], "v10");
 }
@@ -67,7 +67,7 @@ async fn what_an_operator_has_set_survives_a_restart() {
     .execute(&harness.db.admin)
     .await
     .unwrap();
-    harness.service = serve(&harness.db, &[&ada], Vec::new(), harness.billing.transport());
+    harness.service = serve(&harness.db, &harness.clock, &[&ada], Vec::new(), harness.billing.transport());
     harness.execute(&ada, "resume_analysis", json!({})).await.expect(404);
     // The schema is the program's again, the policy is the operator's still.
     let answer = harness.execute(&ada, "productivity_advisor", json!({})).await.expect(200);

@@ -64,6 +64,6 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
         assert_eq!(count().fetch_one(&mut *own).await.unwrap(), 1, "{table}");
         let mut other = harness.db.begin(Uuid::now_v7()).await.unwrap();
         assert_eq!(count().fetch_one(&mut *other).await.unwrap(), 0, "{table}");
-        assert_eq!(count().fetch_one(harness.db.pool()).await.unwrap(), 0, "{table}");
+        assert_eq!(count().fetch_one(&*harness.db).await.unwrap(), 0, "{table}");
     }
 }

@@ -9,18 +9,20 @@ mod flows;
 mod identity;
 mod model;
 mod models;
+mod spans;
 mod usage;
 
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use careeros_ai_core::{Core, Limits, MIGRATIONS, entitlement::Entitlement, grpc::App, provider::openai::Endpoint};
 use careeros_shared::{
+    clock::Clock,
     grpc::{Transport, open},
     proto::{
         billing::{
@@ -32,6 +34,7 @@ use careeros_shared::{
         common::Ack,
     },
     testing::{self, Answer, TestDb, TestService, TestUser},
+    trace::Tracer,
 };
 use serde_json::{Value, json};
 use tonic::{Request, Response, Status, service::Routes};
@@ -43,6 +46,7 @@ struct Harness {
     service: TestService,
     db: TestDb,
     billing: Billing,
+    clock: Clock,
 }
 
 /// A service without models that knows `users`.
@@ -55,15 +59,28 @@ async fn start_with(users: &[&TestUser], models: &[&ModelServer]) -> Harness {
     let db = TestDb::new(&MIGRATIONS).await;
     let billing = Billing::default();
     let models = models.iter().map(|model| model.endpoint()).collect();
-    let service = serve(&db, users, models, billing.transport());
-    Harness { service, db, billing }
+    let clock = testing::clock();
+    let service = serve(&db, &clock, users, models, billing.transport());
+    Harness { service, db, billing, clock }
 }
 
-fn serve(db: &TestDb, users: &[&TestUser], models: Vec<Endpoint>, billing: Transport) -> TestService {
+fn serve(db: &TestDb, clock: &Clock, users: &[&TestUser], models: Vec<Endpoint>, billing: Transport) -> TestService {
+    serve_traced(db, clock, users, models, billing, Tracer::off())
+}
+
+/// As [`serve`], with spans of calls to models.
+fn serve_traced(
+    db: &TestDb,
+    clock: &Clock,
+    users: &[&TestUser],
+    models: Vec<Endpoint>,
+    billing: Transport,
+    tracer: Tracer,
+) -> TestService {
     let limits = Limits { call: Duration::from_millis(400), deadline: Duration::from_secs(3) };
-    let core = Core::new((**db).clone(), models, Entitlement::new(billing), limits).unwrap();
+    let core = Core::new((**db).clone(), models, Entitlement::new(billing), limits, tracer).unwrap();
     let app = App { core: Arc::new(core), directory: testing::directory(users) };
-    TestService::new(&testing::clock(), app.routes(), careeros_rest::ai::routes)
+    TestService::new(clock, app.routes(), careeros_rest::ai::routes)
 }
 
 impl Harness {
@@ -90,11 +107,17 @@ fn output(answer: &Answer) -> Value {
 struct Billing {
     refusal: Arc<Mutex<Option<String>>>,
     asked: Arc<AtomicUsize>,
+    /// For how many uses an answer holds.
+    uses: Arc<AtomicU32>,
 }
 
 impl Billing {
     fn refuse(&self, reason: &str) {
         *self.refusal.lock().unwrap() = Some(reason.to_owned());
+    }
+
+    fn grant(&self, uses: u32) {
+        self.uses.store(uses, Ordering::Relaxed);
     }
 
     fn asked(&self) -> usize {
@@ -119,7 +142,8 @@ impl SubscriptionBillingService for Billing {
         assert!(context.idempotency_key.is_none(), "the question is not the execution");
         self.asked.fetch_add(1, Ordering::Relaxed);
         let refusal = self.refusal.lock().unwrap().clone();
-        Ok(Response::new(CheckEntitlementResponse { allowed: refusal.is_none(), reason: refusal.unwrap_or_default() }))
+        let (allowed, uses) = (refusal.is_none(), self.uses.load(Ordering::Relaxed));
+        Ok(Response::new(CheckEntitlementResponse { allowed, reason: refusal.unwrap_or_default(), uses }))
     }
 
     async fn get_active_subscription(

@@ -40,7 +40,7 @@ async fn what_is_on_the_topics_comes_to_the_kpis_and_the_daily_table() {
     }
     tx.commit().await.unwrap();
 
-    let transport = grpc::connect(&address, &SECRET.into(), Duration::from_secs(5)).unwrap();
+    let transport = grpc::connect(&address, &testing::service_secret(SECRET), Duration::from_secs(5)).unwrap();
     let client = AnalyticsServiceClient::new(transport);
     let expected =
         GetKpiSnapshotResponse { dau: 1, wau: 1, mau: 1, ai_runs: 2, ai_cost_usd: 0.5, ..Default::default() };

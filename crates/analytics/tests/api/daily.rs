@@ -1,5 +1,6 @@
 //! `kpi_daily` as reports read it.
 
+use careeros_analytics::platform;
 use careeros_shared::testing;
 use serde_json::{Value, json};
 
@@ -26,6 +27,19 @@ async fn a_row_says_what_the_api_says() {
 }
 
 #[tokio::test]
+async fn the_platform_is_the_sum_of_its_tenants() {
+    let fixture = Fixture::start().await;
+    for tenant in [fixture.tenant, testing::id()] {
+        let events = crate::projections::one_of_each(tenant, testing::id(), time("2026-01-06T09:00:00Z"));
+        fixture.deliver(&events).await;
+    }
+    count_days(&fixture.db, time("2026-01-06T12:00:00Z")).await;
+    let platform = platform::measure(&fixture.db).await.unwrap();
+    assert_eq!(platform.active_users, [("day", 2), ("week", 2), ("month", 2)]);
+    assert!((platform.mrr_usd - 58.0).abs() < 1e-9, "{platform:?}");
+}
+
+#[tokio::test]
 async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     let fixture = Fixture::start().await;
     fixture.deliver(&[fixture.seen("2026-01-01T09:00:00Z", testing::id())]).await;
@@ -39,6 +53,19 @@ async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     assert_eq!(table[6], json!(["2026-01-07", 0, 1, 1, 0.00, 0.0000]));
     assert_eq!(table[29], json!(["2026-01-30", 0, 0, 1, 0.00, 1.0000]));
     assert!(rows(&fixture.db, "select to_jsonb(o) from kpi_open o").await.is_empty());
+    assert!(rows(&fixture.db, "select to_jsonb(c) from kpi_changes c").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_told_counts_when_its_day_comes() {
+    let fixture = Fixture::start().await;
+    fixture.deliver(&[fixture.seen("2026-01-08T09:00:00Z", testing::id())]).await;
+    for now in ["2026-01-06T12:00:00Z", "2026-01-07T12:00:00Z"] {
+        count_days(&fixture.db, time(now)).await;
+        assert!(table(&fixture).await.is_empty(), "{now}");
+    }
+    count_days(&fixture.db, time("2026-01-08T00:00:01Z")).await;
+    assert_eq!(table(&fixture).await, [json!(["2026-01-08", 1, 1, 1, 0.00, 0.0000])]);
     assert!(rows(&fixture.db, "select to_jsonb(c) from kpi_changes c").await.is_empty());
 }
 

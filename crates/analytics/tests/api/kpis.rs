@@ -6,9 +6,10 @@ use careeros_shared::{
     proto::analytics::{GetKpiSnapshotRequest, analytics_service_client::AnalyticsServiceClient},
     testing::{self, TestUser},
 };
+use rust_decimal::{Decimal, dec};
 use serde_json::json;
 
-use crate::Fixture;
+use crate::{Fixture, count_days, projections, time};
 
 #[tokio::test]
 async fn an_unknown_tenant_has_zeros_and_every_field_is_a_number() {
@@ -69,6 +70,28 @@ async fn daily_users_are_distinct_users_and_not_a_sum() {
 }
 
 #[tokio::test]
+async fn a_large_tenant_is_answered_with_what_was_counted_last_and_on_a_new_day_counted_again() {
+    let fixture = Fixture::start().await;
+    let users: Vec<_> = (0..1001).map(|_| testing::id()).collect();
+    fixture.deliver(&users.iter().map(|user| fixture.seen("2026-01-06T09:00:00Z", *user)).collect::<Vec<_>>()).await;
+    let ran = |at: &str, cost: Decimal| fixture.event(at, Some(users[0]), &projections::flow("f", "SUCCESS", cost));
+    fixture.deliver(&[ran("2026-01-06T09:00:00Z", dec!(0.25))]).await;
+    assert_eq!(fixture.kpis("2026-01-06T10:00:00Z").await["dau"], 1001, "it was never counted before");
+    count_days(&fixture.db, time("2026-01-06T10:00:00Z")).await;
+
+    fixture.deliver(&[fixture.seen("2026-01-06T10:30:00Z", testing::id())]).await;
+    fixture.deliver(&[ran("2026-01-06T10:30:00Z", dec!(0.5))]).await;
+    let kpis = fixture.kpis("2026-01-06T11:00:00Z").await;
+    assert_eq!((&kpis["dau"], &kpis["ai_runs"], &kpis["ai_cost_usd"]), (&json!(1001), &json!(1), &json!(0.25)));
+    count_days(&fixture.db, time("2026-01-06T11:00:00Z")).await;
+    let kpis = fixture.kpis("2026-01-06T11:00:00Z").await;
+    assert_eq!((&kpis["dau"], &kpis["ai_runs"], &kpis["ai_cost_usd"]), (&json!(1002), &json!(2), &json!(0.75)));
+
+    let kpis = fixture.kpis("2026-01-07T00:00:00Z").await;
+    assert_eq!((&kpis["dau"], &kpis["wau"]), (&json!(0), &json!(1002)));
+}
+
+#[tokio::test]
 async fn windows_are_1_7_and_30_days_ending_today() {
     let fixture = Fixture::start().await;
     let times = [
@@ -115,7 +138,7 @@ async fn a_time_zone_that_does_not_exist_is_refused() {
 #[tokio::test]
 async fn tenants_do_not_see_each_others_users_money_or_usage() {
     let fixture = Fixture::start().await;
-    fixture.deliver(&crate::projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
+    fixture.deliver(&projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
     let own = fixture.kpis("2026-01-06T12:00:00Z").await;
     assert_eq!((&own["dau"], &own["mrr_usd"], &own["ai_runs"]), (&json!(1), &json!(29.0), &json!(1)));
     let other = fixture.kpis_of(testing::id(), "2026-01-06T12:00:00Z").await;
@@ -125,8 +148,8 @@ async fn tenants_do_not_see_each_others_users_money_or_usage() {
 #[tokio::test]
 async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     let fixture = Fixture::start().await;
-    fixture.deliver(&crate::projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
-    crate::count_days(&fixture.db, testing::start()).await;
+    fixture.deliver(&projections::one_of_each(fixture.tenant, testing::id(), testing::start())).await;
+    count_days(&fixture.db, testing::start()).await;
     fixture.set_time_zone("Europe/Berlin").await.unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
         "select table_name::text from information_schema.columns
@@ -135,7 +158,7 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     .fetch_all(&fixture.db.admin)
     .await
     .unwrap();
-    assert_eq!(tables.len(), 8, "{tables:?}");
+    assert_eq!(tables.len(), 9, "{tables:?}");
     for table in tables {
         let sql = format!("select count(*) from {table}");
         let count = async |connection: &mut sqlx::PgConnection| -> i64 {
@@ -143,6 +166,6 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
         };
         assert!(count(&mut fixture.db.begin(fixture.tenant).await.unwrap()).await > 0, "{table}");
         assert_eq!(count(&mut fixture.db.begin(testing::id()).await.unwrap()).await, 0, "{table}");
-        assert_eq!(count(&mut fixture.db.pool().acquire().await.unwrap()).await, 0, "{table}");
+        assert_eq!(count(&mut fixture.db.connect().await.unwrap()).await, 0, "{table}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod broker;
 mod daily;
+mod happenings;
 mod kpis;
 mod mrr;
 mod projections;

@@ -5,9 +5,10 @@ use careeros_shared::{
     testing,
 };
 use rust_decimal::{Decimal, dec};
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Fixture, time};
+use crate::{Fixture, count_days, rows, time};
 
 fn price(at: &str, plan: &str, interval: &str, price_usd: Decimal) -> Envelope {
     let event =
@@ -72,6 +73,30 @@ async fn a_subscription_brings_its_price_until_a_renewal_brings_another_and_a_ca
 }
 
 #[tokio::test]
+async fn a_new_price_has_nobody_counted_again_who_subscribed_at_an_earlier_one() {
+    let fixture = Fixture::start().await;
+    let days = async || {
+        count_days(&fixture.db, time("2026-02-03T12:00:00Z")).await;
+        rows(&fixture.db, "select to_jsonb(mrr_usd) from kpi_daily order by day").await
+    };
+    // The price of the first plan comes late, that of the second is the first one that is known of it.
+    fixture.deliver(&[fixture.activated("2026-02-01T00:00:00Z", testing::id(), "P", "ACTIVE")]).await;
+    fixture.deliver(&[fixture.activated("2026-02-02T00:00:00Z", testing::id(), "Q", "ACTIVE")]).await;
+    assert_eq!(days().await, Vec::<serde_json::Value>::new(), "nothing counts");
+    fixture.deliver(&[price("2026-01-01T00:00:00Z", "P", "MONTH", dec!(20))]).await;
+    assert_eq!(days().await, [json!(20.00), json!(20.00), json!(20.00)]);
+    fixture.deliver(&[price("2026-02-03T00:00:00Z", "Q", "MONTH", dec!(5))]).await;
+    assert_eq!(days().await, [json!(20.00), json!(25.00), json!(25.00)]);
+
+    sqlx::query("update kpi_daily set mrr_usd = 7").execute(&fixture.db.admin).await.unwrap();
+    fixture.deliver(&[price("2026-02-03T00:00:00Z", "P", "MONTH", dec!(30))]).await;
+    assert_eq!(days().await, [json!(7), json!(7), json!(7)], "the days were counted again");
+    // A price of before it is another matter.
+    fixture.deliver(&[price("2026-01-15T00:00:00Z", "P", "MONTH", dec!(25))]).await;
+    assert_eq!(days().await, [json!(25.00), json!(30.00), json!(30.00)]);
+}
+
+#[tokio::test]
 async fn a_year_is_twelve_months_and_cents_add_up() {
     let fixture = Fixture::start().await;
     fixture.deliver(&[price("2026-01-01T00:00:00Z", "Y", "YEAR", dec!(100))]).await;
@@ -128,7 +153,7 @@ async fn a_price_that_becomes_known_late_counts_from_the_activation() {
     let fixture = Fixture::start().await;
     fixture.deliver(&[fixture.activated("2026-06-29T00:00:00Z", testing::id(), "P", "ACTIVE")]).await;
     assert!(fixture.mrr(NOON).await.abs() < f64::EPSILON);
-    crate::count_days(&fixture.db, time(NOON)).await;
+    count_days(&fixture.db, time(NOON)).await;
     fixture
         .deliver(&[
             price("2026-06-30T00:00:00Z", "P", "MONTH", dec!(40)),
@@ -136,9 +161,9 @@ async fn a_price_that_becomes_known_late_counts_from_the_activation() {
         ])
         .await;
     assert!((fixture.mrr(NOON).await - 25.0).abs() < f64::EPSILON);
-    crate::count_days(&fixture.db, time(NOON)).await;
+    count_days(&fixture.db, time(NOON)).await;
     let kept = "select to_jsonb(k.mrr_usd) from kpi_daily k order by day";
-    assert_eq!(crate::rows(&fixture.db, kept).await, [serde_json::json!(25.0), serde_json::json!(25.0)]);
+    assert_eq!(rows(&fixture.db, kept).await, [serde_json::json!(25.0), serde_json::json!(25.0)]);
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ async fn a_changed_secret_ends_no_session() {
 async fn known_keys_outlast_a_database_that_is_away() {
     let auth = start().await;
     let ada = auth.register("ada@example.com").await;
-    auth.db.pool().close().await;
+    auth.db.close();
     auth.clock.advance(RELOAD * 2);
     assert_eq!(kids(&jwks(&auth).await), [kid(&ada.token)]);
     auth.try_login("ada@example.com", crate::PASSWORD).await.expect(503);

@@ -218,3 +218,16 @@ async fn bad_input_is_named() {
         assert_eq!(auth.service.post("", "/auth/login", body).await.expect(400).fields(), [field]);
     }
 }
+
+#[tokio::test]
+async fn a_busy_days_failures_are_all_swept_and_those_that_count_stay() {
+    let auth = start().await;
+    auth.execute(
+        "insert into login_failures (scope, subject, charged_until)
+         select 'account', n::text, case when n = 1 then 'infinity' else '2000-01-01' end::timestamptz
+         from generate_series(1, 10001) n",
+    )
+    .await;
+    careeros_auth::throttle::sweep(&auth.db, auth.clock.now()).await.unwrap();
+    assert_eq!(auth.count("login_failures").await, 1);
+}

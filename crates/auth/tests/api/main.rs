@@ -9,6 +9,7 @@ mod operators;
 mod permissions;
 mod refreshes;
 mod registrations;
+mod rotation;
 mod service;
 mod sessions;
 
@@ -77,7 +78,7 @@ async fn start() -> Auth {
 
 /// One more process of the service.
 fn replica(db: &Db, secret: &str) -> App {
-    let secrets = Secrets::new(&secret.into());
+    let secrets = Secrets::new(&testing::service_secret(secret));
     let keys = Keys::new(db.clone(), &secrets, Verifier::local(), LIFETIMES.access);
     App { db: db.clone(), passwords: Passwords::new(2), issuer: Issuer { keys, secrets, lifetimes: LIFETIMES } }
 }

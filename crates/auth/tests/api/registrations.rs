@@ -173,6 +173,6 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
         assert!(count().fetch_one(&mut *own).await.unwrap() > 0, "{table}");
         let mut other = auth.db.begin(ada.id.parse().unwrap()).await.unwrap();
         assert_eq!(count().fetch_one(&mut *other).await.unwrap(), 0, "{table}");
-        assert_eq!(count().fetch_one(auth.db.pool()).await.unwrap(), 0, "{table}");
+        assert_eq!(count().fetch_one(&*auth.db).await.unwrap(), 0, "{table}");
     }
 }

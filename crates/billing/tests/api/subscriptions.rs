@@ -169,6 +169,29 @@ async fn what_nobody_renews_ends_and_is_reported_once() {
 }
 
 #[tokio::test]
+async fn however_many_end_at_the_same_moment_all_are_reported() {
+    let ada = TestUser::student();
+    let billing = Billing::start(&[&ada]).await;
+    billing.activate(&ada, "PREMIUM", "ACTIVE").await;
+    // More than two pages, and one that is not over.
+    sqlx::raw_sql(
+        "insert into subscriptions (id, tenant_id, user_id, plan_id, status, standing, current_period_start,
+                                    current_period_end, created_at, updated_at)
+         select gen_random_uuid(), tenant_id, gen_random_uuid(), plan_id, status, standing, current_period_start,
+                current_period_end + case when n = 500 then interval '1 day' else interval '0' end, created_at, updated_at
+         from subscriptions, generate_series(1, 500) n",
+    )
+    .execute(&billing.db.admin)
+    .await
+    .unwrap();
+    billing.advance_days(31);
+    billing.clock.advance(TimeDelta::hours(1));
+    subscriptions::end_due(&billing.db, billing.now()).await.unwrap();
+    assert_eq!(billing.published("SubscriptionCanceled").await.len(), 500);
+    assert_eq!(billing.count("subscriptions where status = 'ACTIVE'").await, 1);
+}
+
+#[tokio::test]
 async fn an_ended_subscription_makes_room_for_a_new_one_before_anybody_noticed_its_end() {
     let ada = TestUser::student();
     let billing = Billing::start(&[&ada]).await;
@@ -220,6 +243,6 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
         assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *own).await.unwrap(), 1);
         let mut other = billing.db.begin(id()).await.unwrap();
         assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *other).await.unwrap(), 0);
-        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(billing.db.pool()).await.unwrap(), 0);
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&*billing.db).await.unwrap(), 0);
     }
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use careeros_billing::usage::{GROUP, Usage};
 use careeros_shared::{
     error::Kind,
@@ -5,7 +7,11 @@ use careeros_shared::{
     testing::{self, TestUser},
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use proptest::{prelude::*, sample::Index};
+use proptest::{
+    prelude::*,
+    sample::Index,
+    test_runner::{Config, RngSeed, TestCaseResult, TestRunner},
+};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
@@ -84,42 +90,94 @@ async fn an_event_that_makes_no_sense_is_refused_and_counts_nothing() {
     assert_eq!(counters(&billing).await, []);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+/// An execution of user `who` on a `day` at midnight or just before it, and with which status it ended.
+#[derive(Debug, Clone)]
+struct Run {
+    who: usize,
+    day: i64,
+    before_midnight: bool,
+    status: &'static str,
+}
 
-    /// Whatever the order, the batches and the repetitions, the counters are those of the set of events.
-    #[test]
-    fn the_counters_are_a_function_of_the_set_of_events(
-        kinds in proptest::collection::vec((0..3_usize, 0..3_usize, 0..70_i64), 1..30),
-        swaps in proptest::collection::vec((any::<Index>(), any::<Index>()), 0..60),
-        again in proptest::collection::vec(any::<Index>(), 0..15),
-        batch in 1..10_usize,
-    ) {
-        let tenant = id();
-        let users = [TestUser::new(tenant, &[]), TestUser::new(tenant, &[]), TestUser::student()];
-        let events: Vec<_> = kinds
-            .iter()
-            .map(|&(user, status, days)| {
-                execution(&users[user], testing::start() + TimeDelta::days(days), ["SUCCESS", "PARTIAL", "FAILED"][status])
-            })
-            .collect();
-        let mut arrivals = events.clone();
-        arrivals.extend(again.iter().map(|index| events[index.index(events.len())].clone()));
-        for (a, b) in swaps {
-            let count = arrivals.len();
-            arrivals.swap(a.index(count), b.index(count));
+/// Executions, which of them are told of again, the order of arrival, and the sizes of batches.
+type History = (Vec<Run>, Vec<Index>, Vec<Index>, Vec<usize>);
+
+fn history() -> impl Strategy<Value = History> {
+    let statuses = prop::sample::select(vec!["SUCCESS", "PARTIAL", "FAILED"]);
+    let run = (0..USERS, 0..70_i64, any::<bool>(), statuses);
+    let run = run.prop_map(|(who, day, before_midnight, status)| Run { who, day, before_midnight, status });
+    (
+        prop::collection::vec(run, 1..40),
+        prop::collection::vec(any::<Index>(), 0..30),
+        prop::collection::vec(any::<Index>(), 80),
+        prop::collection::vec(1..15_usize, 1..20),
+    )
+}
+
+const USERS: usize = 4;
+
+/// The counters by a plain reading.
+fn expected(users: &[TestUser], runs: &[Run], events: &[Envelope]) -> Vec<(Uuid, String, i64)> {
+    let mut counters = BTreeMap::new();
+    for (run, event) in runs.iter().zip(events).filter(|(run, _)| run.status != "FAILED") {
+        let month = event.occurred_at.format("%Y-%m-01").to_string();
+        for holder in [users[run.who].id, users[run.who].tenant_id] {
+            *counters.entry((holder, month.clone())).or_insert(0) += 1;
         }
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let (ordered, shuffled) = (Billing::start(&[]).await, Billing::start(&[]).await);
-            testing::deliver(&ordered.db, GROUP, Usage, &events).await.unwrap();
-            for arrivals in arrivals.chunks(batch) {
-                testing::deliver(&shuffled.db, GROUP, Usage, arrivals).await.unwrap();
-            }
-            let (ordered, shuffled) = (counters(&ordered).await, counters(&shuffled).await);
-            assert_eq!(ordered, shuffled);
-            let counted = kinds.iter().filter(|(_, status, _)| *status < 2).count();
-            let total: i64 = ordered.iter().map(|(_, _, executions)| executions).sum();
-            assert_eq!(total, 2 * i64::try_from(counted).unwrap(), "once for the user, once for the tenant");
-        });
     }
+    counters.into_iter().map(|((holder, month), count)| (holder, month, count)).collect()
+}
+
+/// Starts over and applies `batches`.
+async fn apply(billing: &Billing, batches: &[&[Envelope]]) -> Vec<(Uuid, String, i64)> {
+    sqlx::query("truncate ai_usage, metered_executions, inbox").execute(&billing.db.admin).await.unwrap();
+    for batch in batches {
+        testing::deliver(&billing.db, GROUP, Usage, batch).await.unwrap();
+    }
+    counters(billing).await
+}
+
+async fn check(billing: &Billing, users: &[TestUser], (runs, again, swaps, sizes): History) -> TestCaseResult {
+    let at = |run: &Run| {
+        let midnight = testing::start() + TimeDelta::hours(12) + TimeDelta::days(run.day);
+        if run.before_midnight { midnight - TimeDelta::microseconds(1) } else { midnight }
+    };
+    let events: Vec<_> = runs.iter().map(|run| execution(&users[run.who], at(run), run.status)).collect();
+    let expected = expected(users, &runs, &events);
+    prop_assert_eq!(&apply(billing, &[&events]).await, &expected);
+
+    let mut arrivals = events.clone();
+    for (number, index) in again.iter().enumerate() {
+        let event = events[index.index(events.len())].clone();
+        // The same event, or another one of the same execution, as after a restore of its producer.
+        arrivals.push(if number % 2 == 0 { event } else { Envelope { event_id: id(), ..event } });
+    }
+    for (position, index) in swaps.iter().enumerate() {
+        let count = arrivals.len();
+        arrivals.swap(position % count, index.index(count));
+    }
+    let (mut rest, mut batches) = (arrivals.as_slice(), Vec::new());
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (batch, more) = rest.split_at(rest.len().min(*size));
+        batches.push(batch);
+        rest = more;
+    }
+    prop_assert_eq!(&apply(billing, &batches).await, &expected);
+    Ok(())
+}
+
+/// Whatever the order, the batches and the repetitions, the counters are those of the set of events.
+#[test]
+fn the_counters_are_a_function_of_the_set_of_events() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let tenant = id();
+    let of_one_tenant = || TestUser::new(tenant, &[]);
+    let users: [TestUser; USERS] = [of_one_tenant(), of_one_tenant(), TestUser::student(), TestUser::student()];
+    let billing = runtime.block_on(Billing::start(&[]));
+    let rng_seed = RngSeed::Fixed(testing::seed());
+    let mut runner = TestRunner::new(Config { cases: 40, rng_seed, failure_persistence: None, ..Config::default() });
+    runner.run(&history(), |history| runtime.block_on(check(&billing, &users, history))).unwrap();
 }

@@ -161,6 +161,6 @@ async fn row_level_security_hides_other_tenants_learners() {
         assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *own).await.unwrap(), 1, "{table}");
         let mut other = edu.db.begin(testing::id()).await.unwrap();
         assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&mut *other).await.unwrap(), 0, "{table}");
-        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(edu.db.pool()).await.unwrap(), 0, "{table}");
+        assert_eq!(sqlx::query_scalar::<_, i64>(count()).fetch_one(&*edu.db).await.unwrap(), 0, "{table}");
     }
 }

@@ -75,6 +75,12 @@ pub(crate) fn zone(user: &TestUser, at: DateTime<Utc>, name: &str) -> Envelope {
     testing::envelope(user.tenant_id, Some(user.id), at, &event)
 }
 
+/// A profile changed in what is no time zone.
+pub(crate) fn profile(user: &TestUser, at: DateTime<Utc>) -> Envelope {
+    let event = ProfileUpdated { user_id: user.id, updated_fields: vec!["bio".to_owned()], timezone: None };
+    testing::envelope(user.tenant_id, Some(user.id), at, &event)
+}
+
 /// A course published with these lessons and their skills, by a tenant of its own.
 pub(crate) fn published(at: DateTime<Utc>, course: u8, version: u32, lessons: &[(u8, &[&str])]) -> Envelope {
     let lessons = lessons.iter().map(|(lesson, skills)| PublishedLesson {

@@ -193,6 +193,11 @@ impl Entry {
     }
 }
 
+/// A batch's bytes in a log.
+pub(super) fn size(batch: &Batch) -> usize {
+    HEADER + batch.record_data.len()
+}
+
 fn check(batch: &Batch) -> Result<(), ErrorCode> {
     if batch.is_transactional() || batch.is_control() {
         return Err(ErrorCode::InvalidRequest);
@@ -200,7 +205,7 @@ fn check(batch: &Batch) -> Result<(), ErrorCode> {
     let whole = batch.magic == MAGIC
         && batch.record_count > 0
         && u32::try_from(batch.last_offset_delta).is_ok_and(|delta| delta + 1 == batch.record_count)
-        && usize::try_from(batch.batch_length).is_ok_and(|length| PREFIX + length == HEADER + batch.record_data.len());
+        && usize::try_from(batch.batch_length).is_ok_and(|length| PREFIX + length == size(batch));
     if whole { Ok(()) } else { Err(ErrorCode::CorruptMessage) }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use uuid::Uuid;
 
+use super::catalog::Catalog;
 use super::routes;
 use super::topics::Topics;
 
@@ -26,8 +27,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Where the broker keeps what.
 #[derive(Debug)]
 pub(super) struct Storage {
-    /// Tansu's, for topics, groups and producers.
+    /// Tansu's, for topics, groups and producers, as Tansu wants it named.
     pub(super) database: Url,
+    /// The same database's file.
+    pub(super) file: PathBuf,
     /// The directory of the partitions' logs.
     pub(super) records: PathBuf,
 }
@@ -41,7 +44,8 @@ pub(super) async fn serve(
 ) -> Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let tansu = open(storage.database, listener.local_addr()?).await?;
-    let topics = Topics::open(tansu.clone(), storage.records)?;
+    let catalog = Catalog::open(&storage.file, CLUSTER).await?;
+    let topics = Topics::open(tansu.clone(), catalog, storage.records)?;
     let service = routes::service(CLUSTER, &tansu, &topics)?;
     let mut connections = JoinSet::new();
     if ready.send(()).is_err() {

@@ -7,18 +7,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use tansu_sans_io::ErrorCode;
 use tansu_sans_io::record::deflated::Batch;
+use tansu_sans_io::{ConfigResource, ErrorCode};
 use tansu_storage::{Storage as _, StorageContainer, TopicId};
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
 
-use super::log::Log;
+use super::catalog::Catalog;
+use super::log::{self, Log};
+
+/// The largest batch in bytes, compressed as it comes: Kafka's default, 1 MiB and a batch's prefix.
+const MAX_BATCH: usize = (1 << 20) + 12;
+/// What a topic can set in its place.
+const MAX_BATCH_SETTING: &str = "max.message.bytes";
 
 /// All topics, shared by all connections.
 #[derive(Clone, Debug)]
 pub(super) struct Topics {
     storage: StorageContainer,
+    catalog: Catalog,
     directory: Arc<PathBuf>,
     known: Arc<Mutex<HashMap<TopicId, Arc<Topic>>>>,
     /// Counts appends, for those who wait for one.
@@ -26,19 +33,21 @@ pub(super) struct Topics {
 }
 
 /// One topic.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Topic {
     name: String,
     id: Uuid,
-    partitions: Vec<Log>,
+    /// The largest batch it takes, in bytes.
+    max_batch: usize,
+    partitions: Vec<Arc<Log>>,
 }
 
 impl Topics {
-    /// Keeps the logs in `directory`.
-    pub(super) fn open(storage: StorageContainer, directory: PathBuf) -> Result<Self> {
+    /// Keeps the logs in `directory`; `catalog` is of the tables that `storage` reads.
+    pub(super) fn open(storage: StorageContainer, catalog: Catalog, directory: PathBuf) -> Result<Self> {
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let (appends, _) = watch::channel(0);
-        Ok(Self { storage, directory: directory.into(), known: Arc::default(), appends: appends.into() })
+        Ok(Self { storage, catalog, directory: directory.into(), known: Arc::default(), appends: appends.into() })
     }
 
     /// Finds a topic by its name or id; none when it was not created.
@@ -51,18 +60,39 @@ impl Topics {
         let Some((name, id, partitions)) = self.created(topic).await? else {
             return Ok(None);
         };
-        let opened = match known.get(&TopicId::Id(id)) {
-            Some(topic) => Arc::clone(topic),
-            None => Arc::new(self.open_topic(name, id, partitions)?),
+        let opened = if let Some(topic) = known.get(&TopicId::Id(id)) {
+            Arc::clone(topic)
+        } else {
+            let max_batch = self.max_batch(&name).await?;
+            Arc::new(self.open_topic(Topic { name, id, max_batch, partitions: Vec::new() }, partitions)?)
         };
         known.insert(topic.clone(), Arc::clone(&opened));
         known.insert(TopicId::Id(id), Arc::clone(&opened));
         Ok(Some(opened))
     }
 
+    /// Gives `topic` more partitions, `count` in all; false when it has as many already.
+    pub(super) async fn grow(&self, topic: &Topic, count: usize) -> Result<bool, tansu_broker::Error> {
+        let mut known = self.known.lock().await;
+        // Another client may have been faster.
+        let now = known.get(&TopicId::Id(topic.id)).map_or(topic, Arc::as_ref);
+        if now.count() >= count {
+            return Ok(false);
+        }
+        self.catalog.grow(now.name(), count).await?;
+        let grown = Arc::new(self.open_topic(now.clone(), count)?);
+        known.insert(TopicId::Id(grown.id), Arc::clone(&grown));
+        known.insert(TopicId::Name(grown.name.clone()), grown);
+        Ok(true)
+    }
+
     /// Appends a batch to a partition of `topic` and wakes those who wait.
     pub(super) fn append(&self, topic: &Topic, partition: i32, batch: Batch) -> Result<i64, ErrorCode> {
-        let offset = topic.partition(partition)?.append(batch)?;
+        let log = topic.partition(partition)?;
+        if log::size(&batch) > topic.max_batch {
+            return Err(ErrorCode::MessageTooLarge);
+        }
+        let offset = log.append(batch)?;
         self.appends.send_modify(|appends| *appends = appends.wrapping_add(1));
         Ok(offset)
     }
@@ -81,11 +111,21 @@ impl Topics {
         }))
     }
 
-    fn open_topic(&self, name: String, id: Uuid, partitions: usize) -> Result<Topic, tansu_broker::Error> {
-        let path = |partition| self.directory.join(format!("{id}-{partition}.log"));
-        let partitions = (0..partitions).map(|partition| Log::open(&path(partition))).collect::<Result<_>>();
-        let partitions = partitions.map_err(|error| tansu_broker::Error::Message(format!("{error:#}")))?;
-        Ok(Topic { name, id, partitions })
+    async fn max_batch(&self, topic: &str) -> Result<usize, tansu_broker::Error> {
+        let described = self.storage.describe_config(topic, ConfigResource::Topic, None).await?;
+        let mut settings = described.configs.unwrap_or_default().into_iter();
+        let set = settings.find(|setting| setting.name == MAX_BATCH_SETTING).and_then(|setting| setting.value);
+        Ok(set.and_then(|bytes| bytes.parse().ok()).unwrap_or(MAX_BATCH))
+    }
+
+    /// Opens the logs that `topic` lacks of `count`.
+    fn open_topic(&self, mut topic: Topic, count: usize) -> Result<Topic, tansu_broker::Error> {
+        for partition in topic.partitions.len()..count {
+            let log = Log::open(&self.directory.join(format!("{}-{partition}.log", topic.id)));
+            let log = log.map_err(|error| tansu_broker::Error::Message(format!("{error:#}")))?;
+            topic.partitions.push(Arc::new(log));
+        }
+        Ok(topic)
     }
 }
 
@@ -100,12 +140,17 @@ impl Topic {
         self.id
     }
 
+    /// How many partitions it has.
+    pub(super) fn count(&self) -> usize {
+        self.partitions.len()
+    }
+
     /// The log of a partition.
     ///
     /// # Errors
     /// The protocol's code when the topic has no such partition.
     pub(super) fn partition(&self, index: i32) -> Result<&Log, ErrorCode> {
         let partition = usize::try_from(index).ok().and_then(|index| self.partitions.get(index));
-        partition.ok_or(ErrorCode::UnknownTopicOrPartition)
+        partition.map(Arc::as_ref).ok_or(ErrorCode::UnknownTopicOrPartition)
     }
 }

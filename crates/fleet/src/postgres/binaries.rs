@@ -36,7 +36,7 @@ impl Binaries {
         choose(Self::installed(), cluster, cluster_major)
     }
 
-    /// The path of `initdb` or `postgres`.
+    /// The path of `initdb`, `postgres` or another of the programs.
     pub(super) fn program(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }

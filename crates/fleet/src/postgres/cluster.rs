@@ -74,15 +74,14 @@ impl Cluster {
     /// Starts a server on it.
     pub(super) fn serve(&self, port: u16, options: Options) -> Result<Child> {
         let log = File::create(self.log()).context("cannot write PostgreSQL's log")?;
-        let on_off = if options.durable { "on" } else { "off" };
         let settings = [
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
             ("port", &port.to_string()),
             ("max_connections", &options.max_connections.to_string()),
-            ("fsync", on_off),
-            ("full_page_writes", on_off),
-            ("synchronous_commit", on_off),
+            // The one thing that only a crash of the machine needs: what a killed server has written, the system keeps. Its
+            // commits have to be written before they are told, and a page that it was killed in the middle of mended.
+            ("fsync", if options.durable { "on" } else { "off" }),
         ];
         let mut command = self.command("postgres", &self.directory);
         for (name, value) in settings {
@@ -92,6 +91,11 @@ impl Cluster {
         // after everything that uses it.
         command.process_group(0).stdout(log.try_clone()?).stderr(log);
         command.spawn().context("cannot run postgres")
+    }
+
+    /// The path of a program of the installation.
+    pub(super) fn program(&self, name: &str) -> PathBuf {
+        self.binaries.program(name)
     }
 
     /// The server's log; beside the cluster rather than in it, where this process may write whoever

@@ -1,99 +1,20 @@
+//! The embedded broker under the clients that the services use.
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use careeros_fleet::broker::Broker;
 use careeros_fleet::net::{Port, PortInUse};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::FromClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
+use rdkafka::admin::{AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 
+use crate::clients::{PATIENCE, TOPIC, admin, client, commit, consumer, create_topic, publish, receive, take};
 use crate::support::{directory, open, postgres};
-
-const TOPIC: &str = "careeros.test.happened.v1";
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn client<T: FromClientConfig>(brokers: &str, settings: &[(&str, &str)]) -> T {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    for (name, value) in settings {
-        config.set(*name, *value);
-    }
-    config.create().unwrap()
-}
-
-async fn create_topic(brokers: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> = client(brokers, &[]);
-    let topic = NewTopic::new(TOPIC, partitions, TopicReplication::Fixed(1));
-    let created = admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap();
-    assert_eq!(created, [Ok(TOPIC.to_owned())]);
-}
-
-/// Publishes `numbers` as records of one batch or a few, and returns when all are acknowledged.
-async fn publish(brokers: &str, numbers: std::ops::Range<u32>) {
-    let settings = [("enable.idempotence", "true"), ("compression.type", "gzip"), ("linger.ms", "20")];
-    let producer: FutureProducer = client(brokers, &settings);
-    let sent: Vec<_> = numbers
-        .map(|number| producer.send_result(FutureRecord::to(TOPIC).key("one").payload(&number.to_string())).unwrap())
-        .collect();
-    for delivery in sent {
-        delivery.await.unwrap().unwrap();
-    }
-}
-
-fn consumer(brokers: &str) -> StreamConsumer {
-    let consumer: StreamConsumer = client(
-        brokers,
-        &[
-            ("group.id", "readers"),
-            ("enable.auto.commit", "false"),
-            ("auto.offset.reset", "earliest"),
-            ("partition.assignment.strategy", "cooperative-sticky"),
-            ("session.timeout.ms", "6000"),
-        ],
-    );
-    consumer.subscribe(&[TOPIC]).unwrap();
-    consumer
-}
-
-/// The next record or error; a client that lost its broker says so and goes on trying.
-async fn receive(consumer: &StreamConsumer) -> Result<OwnedMessage, KafkaError> {
-    let next = async {
-        loop {
-            match consumer.recv().await {
-                Err(error) if is_disconnect(&error) => {}
-                received => return received.map(|message| message.detach()),
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, next).await.expect("a record in time")
-}
-
-fn is_disconnect(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
-    matches!(error.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure))
-}
-
-async fn take(consumer: &StreamConsumer, count: usize) -> Vec<u32> {
-    let mut numbers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let message = receive(consumer).await.unwrap();
-        numbers.push(std::str::from_utf8(message.payload().unwrap()).unwrap().parse().unwrap());
-    }
-    numbers
-}
-
-fn commit(consumer: &StreamConsumer, offset: i64) {
-    let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(TOPIC, 0, Offset::Offset(offset)).unwrap();
-    consumer.commit(&offsets, CommitMode::Sync).unwrap();
-}
 
 #[tokio::test]
 async fn group_resumes_inside_a_batch_after_the_broker_restarted() {
@@ -216,4 +137,107 @@ async fn broker_takes_its_old_port_again_at_once() {
     assert_eq!(take(&reader, 1).await, [1]);
     // It leaves its group while there is a broker to tell.
     drop(reader);
+}
+
+/// Sends one record of `bytes` bytes, uncompressed.
+async fn send(producer: &FutureProducer, bytes: usize) -> Result<i64, KafkaError> {
+    let payload = vec![b'x'; bytes];
+    let sent = producer.send(FutureRecord::to(TOPIC).key("one").payload(&payload), PATIENCE).await;
+    sent.map(|delivery| delivery.offset).map_err(|(error, _)| error)
+}
+
+#[tokio::test]
+async fn record_larger_than_kafkas_limit_is_refused_and_the_next_is_taken() {
+    let directory = directory();
+    let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
+    let brokers = broker.bootstrap_servers();
+    create_topic(&brokers, 1).await;
+    // The client would refuse it first.
+    let settings = [("enable.idempotence", "true"), ("message.max.bytes", "3000000")];
+    let producer: FutureProducer = client(&brokers, &settings);
+    let error = send(&producer, 1 << 20).await.unwrap_err();
+    assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::MessageSizeTooLarge));
+    assert_eq!(send(&producer, 1_000_000).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn topic_can_set_a_limit_of_its_own() {
+    let directory = directory();
+    let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
+    let brokers = broker.bootstrap_servers();
+    let small = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(1)).set("max.message.bytes", "1000");
+    assert_eq!(admin(&brokers).create_topics(&[small], &AdminOptions::new()).await.unwrap(), [Ok(TOPIC.to_owned())]);
+    let producer: FutureProducer = client(&brokers, &[("enable.idempotence", "true")]);
+    let error = send(&producer, 1_000).await.unwrap_err();
+    assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::MessageSizeTooLarge));
+    assert_eq!(send(&producer, 900).await.unwrap(), 0);
+}
+
+async fn grow(brokers: &str, topic: &str, count: usize) -> Result<String, RDKafkaErrorCode> {
+    let answers = admin(brokers).create_partitions(&[NewPartitions::new(topic, count)], &AdminOptions::new()).await;
+    answers.unwrap().remove(0).map_err(|(_, code)| code)
+}
+
+async fn send_to(brokers: &str, partition: i32, number: u32) {
+    let producer: FutureProducer = client(brokers, &[("enable.idempotence", "true")]);
+    let number = number.to_string();
+    let record = FutureRecord::<str, _>::to(TOPIC).partition(partition).payload(&number);
+    assert_eq!(producer.send(record, PATIENCE).await.unwrap().partition, partition);
+}
+
+#[tokio::test]
+async fn topic_that_grew_keeps_its_records_and_takes_more_on_its_new_partitions() {
+    let directory = directory();
+    let data = open(&directory);
+    let broker = Broker::start(&data, Port::Any).await.unwrap();
+    let brokers = broker.bootstrap_servers();
+    create_topic(&brokers, 1).await;
+    publish(&brokers, 0..10).await;
+    assert_eq!(grow(&brokers, TOPIC, 3).await.unwrap(), TOPIC);
+    send_to(&brokers, 2, 10).await;
+    let reader = consumer(&brokers);
+    let mut numbers = take(&reader, 11).await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..11).collect::<Vec<_>>());
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(TOPIC, 2, Offset::Offset(1)).unwrap();
+    reader.commit(&offsets, rdkafka::consumer::CommitMode::Sync).unwrap();
+    drop(reader);
+    broker.stop().await.unwrap();
+
+    let broker = Broker::start(&data, Port::Any).await.unwrap();
+    let brokers = broker.bootstrap_servers();
+    send_to(&brokers, 2, 11).await;
+    let reader = consumer(&brokers);
+    // Partition 0 from its start, partition 2 from where it was committed.
+    let mut numbers = take(&reader, 11).await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..10).chain([11]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn topic_does_not_shrink_and_a_missing_one_does_not_grow() {
+    let directory = directory();
+    let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
+    let brokers = broker.bootstrap_servers();
+    create_topic(&brokers, 3).await;
+    assert_eq!(grow(&brokers, TOPIC, 3).await, Err(RDKafkaErrorCode::InvalidPartitions));
+    assert_eq!(grow(&brokers, TOPIC, 2).await, Err(RDKafkaErrorCode::InvalidPartitions));
+    assert_eq!(grow(&brokers, "careeros.test.missing.v1", 2).await, Err(RDKafkaErrorCode::UnknownTopicOrPartition));
+}
+
+#[tokio::test]
+async fn settings_of_a_topic_are_kept_and_a_change_is_refused() {
+    let directory = directory();
+    let broker = Broker::start(&open(&directory), Port::Any).await.unwrap();
+    let admin = admin(&broker.bootstrap_servers());
+    let topic = NewTopic::new(TOPIC, 1, TopicReplication::Fixed(1)).set("retention.ms", "-1");
+    assert_eq!(admin.create_topics(&[topic], &AdminOptions::new()).await.unwrap(), [Ok(TOPIC.to_owned())]);
+    let resource = ResourceSpecifier::Topic(TOPIC);
+    let described = admin.describe_configs(&[resource], &AdminOptions::new()).await.unwrap().remove(0).unwrap();
+    let retention = described.entries.iter().find(|entry| entry.name == "retention.ms").expect("the setting");
+    assert_eq!(retention.value.as_deref(), Some("-1"));
+    let change = AlterConfig::new(resource).set("retention.ms", "1000");
+    let error = admin.alter_configs([&change], &AdminOptions::new()).await.unwrap_err();
+    assert!(error.to_string().contains("UnsupportedFeature"), "{error}");
 }

@@ -3,15 +3,25 @@
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+mod dependencies;
+#[cfg(test)]
+mod deploy;
+#[cfg(test)]
 mod events;
+#[cfg(test)]
+mod fire;
 #[cfg(test)]
 mod journey;
 #[cfg(test)]
 mod malformed;
 #[cfg(test)]
-mod outage;
+mod observability;
 #[cfg(test)]
 mod processes;
+#[cfg(test)]
+mod production;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -52,8 +52,13 @@ impl Route {
 
     /// The path with `ids` in place of their names.
     pub(crate) fn path_of(&self, ids: &Ids) -> String {
-        self.ids().fold(format!("/v1{}", self.path), |path, name| path.replace(&format!("{{{name}}}"), &ids[name]))
+        path_of(self.path, ids)
     }
+}
+
+/// The whole path of `path` with `ids` in place of the names in its braces.
+pub(crate) fn path_of(path: &str, ids: &Ids) -> String {
+    ids.iter().fold(format!("/v1{path}"), |path, (name, id)| path.replace(&format!("{{{name}}}"), id))
 }
 
 /// Ids of things that exist, by the names that paths and bodies have for them.

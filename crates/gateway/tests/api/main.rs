@@ -8,4 +8,8 @@ mod cors;
 #[cfg(test)]
 mod peers;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod shared_limits;
+#[cfg(test)]
 mod throttle;

@@ -18,6 +18,7 @@ pub(crate) struct TestGateway {
     pub(crate) service: TestService,
     pub(crate) peers: Peers,
     pub(crate) clock: Clock,
+    pub(crate) throttle: Throttle,
     pub(crate) _db: TestDb,
 }
 
@@ -27,32 +28,45 @@ impl TestGateway {
         let db = TestDb::new(&MIGRATIONS).await;
         let app = App { db: db.clone(), directory: testing::directory(users) };
         let profile = TestService::new(&clock, app.routes(), |_| axum::Router::new());
-        let away = away();
-        let peers = Peers {
-            profile: profile.transport,
-            auth: away.clone(),
-            ai_core: away.clone(),
-            roadmap: away.clone(),
-            lms: away.clone(),
-            edu_tracker: away.clone(),
-            billing: away.clone(),
-            analytics: away,
-        };
-        let env: Env = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let config = read(&env);
-        let router = http::router(&peers, Throttle::new(&config, clock.clone()), config.cors);
+        let peers = Peers { profile: profile.transport, ..nobody() };
+        let config = read(settings);
+        let throttle = Throttle::new(&config, clock.clone()).unwrap();
+        tokio::spawn(throttle.clone().keep());
+        let router = http::router(&peers, throttle.clone(), config.cors);
         let service = TestService::new(&clock, Routes::default(), |_| router);
-        Self { service, peers, clock, _db: db }
+        Self { service, peers, clock, throttle, _db: db }
     }
 }
 
-fn read(env: &Env) -> Config {
-    let mut reader = Reader::new(env);
+/// A gateway's settings.
+pub(crate) fn read(settings: &[(&str, &str)]) -> Config {
+    let env: Env = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut reader = Reader::new(&env);
     let config = Config::read(&mut reader);
     reader.finish().unwrap();
     config
 }
 
+/// `router` behind the edge that every service has.
+pub(crate) fn bare(router: axum::Router) -> TestService {
+    TestService::new(&testing::clock(), Routes::default(), |_| router)
+}
+
+/// Services that are all away.
+pub(crate) fn nobody() -> Peers {
+    let away = away();
+    Peers {
+        auth: away.clone(),
+        profile: away.clone(),
+        ai_core: away.clone(),
+        roadmap: away.clone(),
+        lms: away.clone(),
+        edu_tracker: away.clone(),
+        billing: away.clone(),
+        analytics: away,
+    }
+}
+
 fn away() -> Transport {
-    grpc::connect(AWAY, &"a-secret-for-tests-only".to_owned().into(), Duration::from_secs(2)).unwrap()
+    grpc::connect(AWAY, &testing::service_secret("a-secret-for-tests-only"), Duration::from_secs(2)).unwrap()
 }

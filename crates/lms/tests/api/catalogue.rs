@@ -76,6 +76,39 @@ async fn the_public_search_reads_its_index() {
 }
 
 #[tokio::test]
+async fn searches_find_what_lies_behind_more_courses_than_they_look_at_first() {
+    let school = School::new().await;
+    for title in ["Haskell", "Rust the first", "Rust the second"] {
+        school.course(title, "PUBLIC", 1).await;
+        school.clock.advance(TimeDelta::seconds(1));
+    }
+    school.course("Haskell at our place", "TENANT", 1).await;
+    // A thousand and a half of newer ones: all in Rust, the newest in COBOL.
+    sqlx::raw_sql(
+        "with made as (
+             insert into courses (id, tenant_id, instructor_id, owner_id, title, status, visibility, published_at, created_at)
+             select gen_random_uuid(), tenant_id, instructor_id, owner_id,
+                    case when n = 1500 then 'COBOL' else 'Rust again ' || n end, 'PUBLISHED', 'PUBLIC',
+                    published_at + interval '1 day' * n, created_at
+             from courses, generate_series(1, 1500) n where title = 'Haskell' returning *
+         )
+         insert into catalogue (course_id, owner_id, title, description, price_usd, published_at, search)
+         select id, owner_id, title, description, price_usd, published_at, search from made",
+    )
+    .execute(&school.db.admin)
+    .await
+    .unwrap();
+    assert_eq!(titles(&school, None, "?q=cobol").await, ["COBOL"]);
+    assert_eq!(titles(&school, None, "?q=haskell").await, ["Haskell"]);
+    assert_eq!(titles(&school, Some(&school.pupil), "?q=haskell").await, ["Haskell at our place", "Haskell"]);
+    assert_eq!(titles(&school, None, "?q=rust%20second").await, ["Rust the second"]);
+    assert_eq!(titles(&school, None, "?q=rust&limit=2").await, ["Rust again 1499", "Rust again 1498"]);
+    let found = walk(&school, "", "/lms/courses", "&q=rust", 100).await;
+    let found: Vec<String> = found.iter().map(|course| text(&course["title"])).collect();
+    assert_eq!((found.len(), found[0].as_str(), found[1500].as_str()), (1501, "Rust again 1499", "Rust the first"));
+}
+
+#[tokio::test]
 async fn bad_parameters_are_named() {
     let school = School::new().await;
     let long = "x".repeat(201);
@@ -94,11 +127,11 @@ async fn bad_parameters_are_named() {
     }
 }
 
-/// Every page of `path`, from the first to the one without a next.
-async fn walk(school: &School, token: &str, path: &str, limit: usize) -> Vec<Value> {
+/// Every page of `path`, from the first to the one without a next; `more` belongs to the query.
+async fn walk(school: &School, token: &str, path: &str, more: &str, limit: usize) -> Vec<Value> {
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = school.service.get(token, &format!("{path}?limit={limit}&cursor={cursor}")).await.expect(200);
+        let page = school.service.get(token, &format!("{path}?limit={limit}&cursor={cursor}{more}")).await.expect(200);
         let found = page.json["items"].as_array().unwrap();
         assert!(found.len() <= limit);
         items.extend(found.iter().cloned());
@@ -140,7 +173,7 @@ proptest! {
             let token = &school.pupil.token;
             let enrollments = format!("/lms/enrollments/{}", school.pupil.id);
             for (path, time) in [("/lms/courses", "published_at"), (enrollments.as_str(), "enrolled_at")] {
-                let walked = walk(&school, token, path, limit).await;
+                let walked = walk(&school, token, path, "", limit).await;
                 let ids: BTreeSet<_> = walked.iter().map(|item| text(&item["course_id"])).collect();
                 assert_eq!(walked.len(), seconds.len());
                 assert_eq!(ids, made);

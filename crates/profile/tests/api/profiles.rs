@@ -82,5 +82,5 @@ async fn row_level_security_hides_what_a_query_forgets_to_filter() {
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *own).await.unwrap(), 1);
     let mut other = db.begin(testing::id()).await.unwrap();
     assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut *other).await.unwrap(), 0);
-    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(db.pool()).await.unwrap(), 0);
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&*db).await.unwrap(), 0);
 }

@@ -75,7 +75,7 @@ pub async fn get(db: &Db, reach: Reach, roadmap_id: Uuid) -> Result<GetRoadmapRe
         roadmap_id,
         reach.user_id,
     )
-    .fetch_all(db.pool())
+    .fetch_all(db)
     .await?;
     let mut rows = rows.into_iter();
     let first = rows.next().or_not_found("roadmap")?;

@@ -1,4 +1,4 @@
-use std::slice;
+use std::{collections::BTreeMap, slice};
 
 use careeros_roadmap::ai_updates::{AiUpdates, GROUP};
 use careeros_shared::{
@@ -6,7 +6,11 @@ use careeros_shared::{
     testing::{self, TestUser},
 };
 use chrono::TimeDelta;
-use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use proptest::{
+    prelude::*,
+    sample::Index,
+    test_runner::{Config, RngSeed, TestCaseResult, TestRunner},
+};
 use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
@@ -83,35 +87,134 @@ async fn a_new_roadmap_takes_its_skills_from_the_newest_analysis() {
     );
 }
 
-#[tokio::test]
-async fn tables_are_a_function_of_the_set_of_events() {
-    let (ada, eve) = (TestUser::student(), TestUser::student());
-    let world = start(&[&ada, &eve]).await;
-    let (first, second, third) = (any_id(), any_id(), any_id());
-    let events = vec![
-        generated(&ada, first, 1, &["A"]),
-        generated(&ada, second, 2, &["A", "B"]),
-        generated(&eve, third, 2, &["C"]),
-        analyzed(&ada, 1, &["sql"]),
-        analyzed(&ada, 4, &["rust"]),
-        analyzed(&ada, 4, &["go"]),
-        analyzed(&eve, 2, &["sql"]),
-    ];
-    deliver(&world, &events).await;
-    let expected = tables(&world).await;
-    assert_eq!(expected.len(), 5);
+/// What AI core tells of user `who`, `minute`s and `nanos` after the clock's time.
+#[derive(Debug, Clone)]
+enum Happening {
+    Draft {
+        who: usize,
+        minute: i64,
+        nanos: i64,
+        stages: usize,
+    },
+    Gap {
+        who: usize,
+        minute: i64,
+        nanos: i64,
+        skills: usize,
+    },
+    /// The same execution as of an earlier one, told again in an event of its own, as after a restore of AI core.
+    Again {
+        of: Index,
+    },
+}
 
-    let twice = Just([events.clone(), events].concat()).prop_shuffle();
-    let cases = (twice, 1_usize..5);
-    let mut runner = TestRunner::deterministic();
-    for _ in 0..25 {
-        sqlx::query("truncate roadmap_drafts, skill_gaps, inbox").execute(&world.db.admin).await.unwrap();
-        let (order, batch) = cases.new_tree(&mut runner).unwrap().current();
-        for events in order.chunks(batch) {
-            deliver(&world, events).await;
-        }
-        assert_eq!(tables(&world).await, expected);
+/// Happenings, the order in which their events arrive, some of them several times, and the sizes of batches.
+type History = (Vec<Happening>, Vec<Index>, Vec<usize>);
+
+fn history() -> impl Strategy<Value = History> {
+    // A few minutes and parts of a microsecond, so that many are at the same time, or as good as.
+    let of = || (0..3_usize, 0..4_i64, prop::sample::select(vec![0_i64, 100, 600, 999, 1000]), 0..STAGES.len());
+    let happening = prop_oneof![
+        3 => of().prop_map(|(who, minute, nanos, stages)| Happening::Draft { who, minute, nanos, stages }),
+        3 => of().prop_map(|(who, minute, nanos, skills)| Happening::Gap { who, minute, nanos, skills }),
+        1 => any::<Index>().prop_map(|of| Happening::Again { of }),
+    ];
+    let happenings = prop::collection::vec(happening, 1..30);
+    (happenings, prop::collection::vec(any::<Index>(), 60), prop::collection::vec(1..12_usize, 1..100))
+}
+
+const STAGES: [&[&str]; 4] = [&[], &["sql"], &["rust", "sql"], &["go", "rust", "sql"]];
+
+fn events(users: &[TestUser], happenings: &[Happening]) -> Vec<Envelope> {
+    let mut events: Vec<Envelope> = Vec::new();
+    for happening in happenings {
+        let (mut event, nanos) = match happening {
+            Happening::Draft { who, minute, nanos, stages } => {
+                (generated(&users[*who], any_id(), *minute, STAGES[*stages]), *nanos)
+            }
+            Happening::Gap { who, minute, nanos, skills } => (analyzed(&users[*who], *minute, STAGES[*skills]), *nanos),
+            Happening::Again { of } if !events.is_empty() => {
+                (Envelope { event_id: any_id(), ..events[of.index(events.len())].clone() }, 0)
+            }
+            Happening::Again { .. } => continue,
+        };
+        event.occurred_at += TimeDelta::nanoseconds(nanos);
+        events.push(event);
     }
+    events
+}
+
+/// The skills of each user by a plain reading: those of the newest analysis.
+fn expected_gaps(events: &[Envelope]) -> BTreeMap<String, Value> {
+    let mut newest = BTreeMap::new();
+    for event in events.iter().filter(|event| event.is::<SkillGapAnalyzed>()) {
+        let execution_id: Uuid = event.payload["execution_id"].as_str().unwrap().parse().unwrap();
+        let rank = (event.occurred_at.timestamp_micros(), execution_id);
+        let entry = newest.entry(event.user_id.clone().unwrap()).or_insert((rank, Value::Null));
+        if rank >= entry.0 {
+            *entry = (rank, event.payload["missing_skills"].clone());
+        }
+    }
+    newest.into_iter().map(|(user_id, (_, skills))| (user_id, skills)).collect()
+}
+
+/// Starts over and applies `batches`.
+async fn apply<'a>(world: &World, batches: impl IntoIterator<Item = &'a [Envelope]>) -> Vec<String> {
+    sqlx::query("truncate roadmap_drafts, skill_gaps, inbox").execute(&world.db.admin).await.unwrap();
+    for batch in batches {
+        deliver(world, batch).await;
+    }
+    tables(world).await
+}
+
+async fn check(
+    calm: &World,
+    wild: &World,
+    users: &[TestUser],
+    (happenings, arrivals, sizes): History,
+) -> TestCaseResult {
+    let events = events(users, &happenings);
+    let mut chronological = events.clone();
+    chronological.sort_by_key(|event| (event.occurred_at, event.event_id));
+    let expected = apply(calm, chronological.chunks(1)).await;
+    // Each at least once, and wherever chance puts it.
+    let mut order = events.clone();
+    for (position, index) in arrivals.iter().enumerate() {
+        if !events.is_empty() && position % 3 == 0 {
+            order.insert(index.index(order.len() + 1), events[arrivals[position + 1].index(events.len())].clone());
+        } else if !order.is_empty() {
+            let (a, b) = (position % order.len(), index.index(order.len()));
+            order.swap(a, b);
+        }
+    }
+    let mut rest = order.as_slice();
+    let mut batches = Vec::new();
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (batch, more) = rest.split_at(rest.len().min(*size));
+        batches.push(batch);
+        rest = more;
+    }
+    prop_assert_eq!(&apply(wild, batches).await, &expected);
+    let stored: Vec<(String, Value)> = sqlx::query_as("select user_id::text, to_jsonb(missing_skills) from skill_gaps")
+        .fetch_all(&wild.db.admin)
+        .await
+        .unwrap();
+    prop_assert_eq!(stored.into_iter().collect::<BTreeMap<_, _>>(), expected_gaps(&events));
+    Ok(())
+}
+
+#[test]
+fn tables_are_a_function_of_the_set_of_events() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let ada = TestUser::student();
+    let users = [TestUser::new(ada.tenant_id, &[]), TestUser::student(), ada];
+    let (calm, wild) = runtime.block_on(async { (start(&[]).await, start(&[]).await) });
+    let rng_seed = RngSeed::Fixed(testing::seed());
+    let mut runner = TestRunner::new(Config { cases: 40, rng_seed, failure_persistence: None, ..Config::default() });
+    runner.run(&history(), |history| runtime.block_on(check(&calm, &wild, &users, history))).unwrap();
 }
 
 #[tokio::test]
@@ -122,7 +225,9 @@ async fn what_is_no_valid_event_is_refused_and_leaves_nothing() {
     nobodys.user_id = None;
     let mut broken = generated(&ada, any_id(), 1, &["A"]);
     broken.payload["stages"] = json!("A");
-    for bad in [nobodys, broken] {
+    let newer = Envelope { event_version: 2, ..generated(&ada, any_id(), 1, &["A"]) };
+    let other = Envelope { event_type: "RoadmapForgotten".into(), ..generated(&ada, any_id(), 1, &["A"]) };
+    for bad in [nobodys, broken, newer, other] {
         let batch = [generated(&ada, any_id(), 1, &["A"]), bad];
         let refused = testing::deliver(&world.db, GROUP, AiUpdates, &batch).await.unwrap_err();
         assert!(!refused.is_transient());

@@ -59,7 +59,7 @@ impl From<Status> for Error {
 fn from_stranger(status: Status) -> Error {
     let error = match Kind::from_grpc(status.code()) {
         Kind::Unavailable => Error::unavailable("a service this needs is not reachable; try again shortly"),
-        Kind::Timeout => Error::new(Kind::Timeout, "a service this needs did not answer in time; try again"),
+        Kind::Timeout => Error::timeout("a service this needs did not answer in time; try again"),
         // A broken connection ends a call with Unknown and an error source.
         Kind::Internal if std::error::Error::source(&status).is_some() => {
             Error::unavailable("the connection to a service this needs broke; try again shortly")

@@ -48,7 +48,7 @@ impl TestDb {
         let (host, port) = (server.get_host(), server.get_port());
         Self {
             url: format!("postgres://{ROLE}:{ROLE}@{host}:{port}/{name}"),
-            db: Db::new(pool(server.clone().database(&name).username(ROLE).password(ROLE).options([("jit", "off")]))),
+            db: Db::new(server.clone().database(&name).username(ROLE).password(ROLE).options([("jit", "off")]), 8),
             admin: pool(server.database(&name)),
         }
     }
@@ -91,13 +91,13 @@ async fn ensure_template(connection: &mut PgConnection, server: &PgConnectOption
         .await;
         run(connection, format!("drop database if exists {template}")).await;
         run(connection, format!("create database {template}")).await;
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(server.clone().database(&template));
+        let db = Db::new(server.clone().database(&template), 1);
         for kind in ["tables", "sequences"] {
             let grant = format!("alter default privileges grant all on {kind} to {ROLE}");
-            pool.execute(AssertSqlSafe(grant)).await.expect("privileges can be granted");
+            db.execute(AssertSqlSafe(grant)).await.expect("privileges can be granted");
         }
-        Db::new(pool.clone()).migrate(migrations).await.expect("the migrations apply");
-        pool.close().await;
+        db.migrate(migrations).await.expect("the migrations apply");
+        db.close();
         run(connection, format!("alter database {template} is_template true")).await;
     }
     run(connection, "select pg_advisory_unlock(4711)".to_owned()).await;

@@ -15,10 +15,12 @@ use tower::ServiceExt;
 use super::verifier;
 use crate::{
     clock::Clock,
+    ending::Ending,
     grpc::{self, Guard, Services, Transport},
     health::Readiness,
     http::{self, Edge},
     identity::Verifier,
+    trace::Tracer,
 };
 
 /// The shared secret of services under test.
@@ -74,8 +76,13 @@ impl TestService {
         routes: Routes,
         rest: impl FnOnce(Transport) -> Router,
     ) -> Self {
-        let guard =
-            Guard { service: "test-service", secret: SECRET.into(), verifier: verifier.clone(), clock: clock.clone() };
+        let guard = Guard {
+            service: "test-service",
+            secret: super::service_secret(SECRET),
+            verifier: verifier.clone(),
+            clock: clock.clone(),
+            tracer: Tracer::off(),
+        };
         let transport = grpc::in_process(&Services::new(routes, guard));
         let edge = Edge {
             service: "test-service",
@@ -83,6 +90,8 @@ impl TestService {
             verifier,
             trusted_proxies: Vec::new(),
             timeout: Duration::from_secs(30),
+            ending: Ending::default(),
+            tracer: Tracer::off(),
         };
         Self { router: http::router(rest(transport.clone()), edge, Readiness::default()), transport }
     }

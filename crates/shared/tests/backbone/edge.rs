@@ -7,12 +7,14 @@ use axum::{
     routing::{get, post},
 };
 use careeros_shared::{
+    ending::Ending,
     error::Error,
     extract,
     health::Readiness,
     http::{self, Edge},
     testing,
     testing::TestService,
+    trace::Tracer,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -87,6 +89,8 @@ async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
         verifier: testing::verifier(),
         trusted_proxies: Vec::new(),
         timeout: Duration::from_secs(30),
+        ending: Ending::default(),
+        tracer: Tracer::off(),
     };
     let routes = Router::new().route("/closed", post(async || Error::unauthenticated("a token is needed")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -105,4 +109,57 @@ async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
         let answer = String::from_utf8_lossy(&answer[..length]);
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     }
+}
+
+/// Asks over `client` for `path`; the answer, and whether the connection was closed after it.
+async fn ask(client: &mut TcpStream, path: &str) -> (String, bool) {
+    client.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = client.read(&mut answer).await.unwrap();
+    let closed = tokio::time::timeout(Duration::from_millis(200), client.read(&mut [0; 1])).await;
+    (String::from_utf8_lossy(&answer[..length]).into_owned(), matches!(closed, Ok(Ok(0))))
+}
+
+#[tokio::test]
+async fn a_server_that_is_asked_to_end_answers_on_and_lets_its_connections_go() {
+    let ending = Ending::default();
+    let edge = Edge {
+        service: "test-service",
+        clock: testing::clock(),
+        verifier: testing::verifier(),
+        trusted_proxies: Vec::new(),
+        timeout: Duration::from_secs(30),
+        ending: ending.clone(),
+        tracer: Tracer::off(),
+    };
+    let (reached, mut requests) = tokio::sync::mpsc::channel(1);
+    let slow = async move || {
+        reached.send(()).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let routes = Router::new().route("/slow", get(slow));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = http::router(routes, edge, Readiness::default());
+    let server = tokio::spawn(http::serve(listener, router, ending.closing.clone()));
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let (answer, closed) = ask(&mut client, "/health/ready").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !closed, "{answer}");
+
+    ending.asked.cancel();
+    let (answer, closed) = ask(&mut client, "/health/live").await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close") && closed, "{answer}");
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let (answer, _) = ask(&mut client, "/health/ready").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"stopping\""), "{answer}");
+
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let waiting = tokio::spawn(async move { ask(&mut client, "/slow").await });
+    requests.recv().await.unwrap();
+    ending.closing.cancel();
+    ending.overdue.cancel();
+    let (answer, closed) = waiting.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1") && closed, "{answer}");
+    server.await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }

@@ -6,7 +6,16 @@ mod consumer;
 mod database;
 mod edge;
 mod identity;
+mod order;
+mod poison;
+mod production;
 mod relay;
+mod rotation;
+mod secured;
+mod tally;
+mod telemetry;
+mod transport;
+mod trouble;
 
 use std::time::Duration;
 
@@ -42,26 +51,41 @@ struct Fixture {
 
 impl Fixture {
     async fn start(db: &TestDb, brokers: &str, consume: impl FnOnce(&Runtime, &Db, &Kafka)) -> Self {
-        let env: Env = [
-            ("SERVICE_SHARED_SECRET", "a-secret-for-tests-only"),
-            ("DATABASE_URL", db.url.as_str()),
-            ("KAFKA_BROKERS", brokers),
-            ("LOG_LEVEL", "warn"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into_iter()
-        .collect();
+        Self::start_as(&SERVICE, &db.url, brokers, consume).await
+    }
+
+    /// A service with a name of its own, by which its database connections are known.
+    async fn start_as(
+        service: &'static Service,
+        database_url: &str,
+        brokers: &str,
+        consume: impl FnOnce(&Runtime, &Db, &Kafka),
+    ) -> Self {
+        Self::start_with(service, database_url, &[("KAFKA_BROKERS", brokers.to_owned())], consume).await
+    }
+
+    /// A service that reaches the broker by these settings.
+    async fn start_with(
+        service: &'static Service,
+        database_url: &str,
+        broker: &[(&str, String)],
+        consume: impl FnOnce(&Runtime, &Db, &Kafka),
+    ) -> Self {
+        let mut env: Env = broker.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        env.set("SERVICE_SHARED_SECRET", "a-secret-for-tests-only");
+        env.set("DATABASE_URL", database_url);
+        env.set("LOG_LEVEL", "warn");
         let shutdown = CancellationToken::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let http = format!("http://{}", listener.local_addr().unwrap());
-        let (common, stores) = config::load(&SERVICE, &env, Stores::read).unwrap();
+        let (common, stores) = config::load(service, &env, Stores::read).await.unwrap();
         let boot = Boot {
             env,
             listeners: Some(Listeners { http: listener, grpc: None }),
             shutdown: shutdown.clone(),
             clock: Clock::system(),
         };
-        let mut runtime = Runtime::new(&SERVICE, common, boot).unwrap();
+        let mut runtime = Runtime::new(service, common, boot).unwrap();
         let (own, kafka) = runtime.stores(&stores, &NO_MIGRATIONS).unwrap();
         consume(&runtime, &own, &kafka);
         let task = tokio::spawn(runtime.serve(Routes::default(), |_| axum::Router::new()));
@@ -78,6 +102,30 @@ fn brokers() -> String {
     testing::brokers()
 }
 
+/// A client of the broker, otherwise as librdkafka has it.
+fn client() -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client.set("bootstrap.servers", brokers());
+    client
+}
+
+/// How many records `topic` has.
+fn records_on(topic: &str) -> usize {
+    let consumer: rdkafka::consumer::BaseConsumer = client().create().unwrap();
+    let patience = Duration::from_secs(10);
+    let metadata = consumer.fetch_metadata(Some(topic), patience).unwrap();
+    let partitions = metadata.topics()[0].partitions().iter();
+    let ends = partitions.map(|partition| consumer.fetch_watermarks(topic, partition.id(), patience).unwrap().1);
+    usize::try_from(ends.sum::<i64>()).unwrap()
+}
+
+/// A topic of a test's own.
+async fn topic(area: &str) -> &'static str {
+    let name: &'static str = Box::leak(format!("careeros.test.{area}-{}.v1", testing::id().simple()).into_boxed_str());
+    testing::kafka().ensure_topics(&[name.to_owned()]).await.unwrap();
+    name
+}
+
 /// A user of a test's own, so that tests can share topics.
 fn about() -> About {
     About { tenant_id: testing::id(), user_id: Some(testing::id()) }
@@ -91,13 +139,19 @@ async fn publish(tx: &mut Tx, about: About, number: usize) {
     outbox::publish(tx, &Context::internal(testing::start()), about, &event(about, number)).await.unwrap();
 }
 
+/// The number that an [`event`] carries.
+fn number_of(envelope: &Envelope) -> usize {
+    envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0].parse().unwrap()
+}
+
 /// Reads `topic` from its beginning until `enough` says so.
 async fn read_until(topic: &str, mut enough: impl FnMut(&[OwnedMessage]) -> bool) -> Vec<OwnedMessage> {
-    let consumer: rdkafka::consumer::StreamConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers())
+    let consumer: rdkafka::consumer::StreamConsumer = client()
         .set("group.id", format!("reader-{}", testing::id()))
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.commit", "false")
+        // The topic may not be there yet.
+        .set("topic.metadata.refresh.interval.ms", "500")
         .create()
         .unwrap();
     consumer.subscribe(&[topic]).unwrap();
@@ -120,7 +174,7 @@ async fn numbers(about: About, count: usize) -> Vec<usize> {
             .iter()
             .filter_map(|message| Envelope::parse(message.payload()?).ok())
             .filter(|envelope| envelope.tenant_id == about.tenant_id.to_string())
-            .map(|envelope| envelope.payload::<ProfileUpdated>().unwrap().updated_fields[0].parse().unwrap())
+            .map(|envelope| number_of(&envelope))
             .collect()
     };
     of(&read_until(ProfileUpdated::TOPIC, |messages| of(messages).len() >= count).await)
