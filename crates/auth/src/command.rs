@@ -42,6 +42,12 @@ pub enum Command {
     Keys(KeyCommand),
 }
 
+impl Default for Command {
+    fn default() -> Self {
+        Self::Service(boot::Command::default())
+    }
+}
+
 /// What can be done about operators.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Operator {
@@ -80,11 +86,10 @@ pub enum KeyCommand {
 
 /// The service as a process; `arguments` are those of its command line, the program's name first.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments: Vec<_> = arguments.into_iter().collect();
-    let operation = match Arguments::parse_from(&arguments).command {
-        None | Some(Command::Service(_)) => return boot::main(arguments, &SERVICE, Some(&MIGRATIONS), run),
-        Some(Command::Operator(command)) => Operation::Operator(command),
-        Some(Command::Keys(command)) => Operation::Keys(command),
+    let operation = match Arguments::parse_from(arguments).command.unwrap_or_default() {
+        Command::Service(command) => return boot::perform(command, &SERVICE, Some(&MIGRATIONS), run),
+        Command::Operator(command) => Operation::Operator(command),
+        Command::Keys(command) => Operation::Keys(command),
     };
     boot::exit_code(|| async {
         let told = operate(&Env::from_process(), &Clock::system(), operation).await?;

@@ -35,8 +35,6 @@ pub(crate) const POSTGRESQL: &str = "postgresql";
 /// What figures call the broker.
 pub(crate) const BROKER: &str = "broker";
 
-/// What every service runs.
-const PROGRAM: &str = "careeros";
 const SECRET: &str = "shared-by-nine-processes";
 const WEBHOOK_SECRET: &str = "webhooks-of-nine-processes";
 /// How long a service may take until it is ready.
@@ -63,7 +61,7 @@ pub(crate) struct Options {
 /// The processes with their stores. Dropping it ends them all and removes the data.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    binaries: PathBuf,
+    program: PathBuf,
     variables: Vec<Variables>,
     running: [Option<Child>; 9],
     http: reqwest::Client,
@@ -78,7 +76,7 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Starts PostgreSQL and the broker and applies the migrations; no service runs yet.
     pub(crate) async fn start(options: &Options) -> Result<Self> {
-        program(&options.binaries, PROGRAM)?;
+        let program = program(&options.binaries)?;
         let directory = directory(options.data.as_deref())?;
         let data = DataDir::open(directory.path())?;
         let mut ports = Ports::default();
@@ -100,8 +98,8 @@ impl Fleet {
         let common = common.into_iter().chain(options.variables.iter().cloned()).collect();
         let variables = environment::environments(&databases, common, &mut ports)?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
-        let (binaries, running) = (options.binaries.clone(), [const { None }; 9]);
-        Ok(Self { binaries, variables, running, http, broker, postgres, _data: data, directory })
+        let running = [const { None }; 9];
+        Ok(Self { program, variables, running, http, broker, postgres, _data: data, directory })
     }
 
     /// Starts services and returns when they are ready.
@@ -118,7 +116,7 @@ impl Fleet {
     /// Starts a service without waiting for it.
     pub(crate) fn launch(&mut self, service: Service) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log(service))?;
-        let mut command = Command::new(program(&self.binaries, PROGRAM)?);
+        let mut command = Command::new(&self.program);
         command.arg(service.name()).env_clear().envs(&self.variables[service.index()]).kill_on_drop(true);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         self.running[service.index()] = Some(child.with_context(|| format!("cannot run {}", service.name()))?);
@@ -263,9 +261,9 @@ impl Fleet {
     }
 }
 
-/// A binary that was built beside the others.
-fn program(binaries: &Path, name: &str) -> Result<PathBuf> {
-    let path = binaries.join(name);
+/// What every service runs.
+fn program(binaries: &Path) -> Result<PathBuf> {
+    let path = binaries.join("careeros");
     ensure!(path.exists(), "{} is missing: build it by  cargo build --release -p careeros", path.display());
     Ok(path)
 }

@@ -6,7 +6,7 @@
 use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -83,11 +83,18 @@ async fn bind(variable: &str, port: u16) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("port {port} cannot be listened on; free it or set {variable} to another"))
 }
 
-/// The commands of every service; one that has others takes these in.
 #[derive(Debug, Parser)]
 #[command(about = "A CareerOS service. Settings come from the environment; .env.example lists them.", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The commands of every service; one that has others takes these in.
+#[derive(Debug, Clone, Copy, Default, Subcommand)]
 pub enum Command {
     /// Serve until SIGTERM or Ctrl-C (the default).
+    #[default]
     Serve,
     /// Apply the migrations of the service's database and exit.
     Migrate,
@@ -105,8 +112,19 @@ pub fn main<F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let arguments: Vec<_> = arguments.into_iter().collect();
-    let command = if arguments.len() > 1 { Command::parse_from(arguments) } else { Command::Serve };
+    perform(Arguments::parse_from(arguments).command.unwrap_or_default(), service, migrations, run)
+}
+
+/// Does what `command` asks of a service.
+pub fn perform<F>(
+    command: Command,
+    service: &'static Service,
+    migrations: Option<&'static Migrator>,
+    run: impl FnOnce(Boot) -> F,
+) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
     exit_code(|| async {
         match (command, migrations) {
             (Command::Serve, _) => {
