@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -14,7 +15,7 @@ use anyhow::Context as _;
 use futures::FutureExt;
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _, ConsumerContext, StreamConsumer},
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
     message::{Headers, OwnedMessage},
 };
 use tokio_util::sync::CancellationToken;
@@ -43,7 +44,7 @@ const SPACING: Duration = Duration::from_millis(50);
 /// The pauses before each further try of the records that fail; then they are dead.
 const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 /// How long the last commit of offsets may take; without it some records are read again and dropped by the inbox.
-const LAST_COMMIT: Duration = Duration::from_secs(2);
+const LAST_COMMIT: Duration = Duration::from_secs(3);
 
 /// Applies events to a service's tables.
 pub trait Handler: Send + Sync + 'static {
@@ -110,13 +111,16 @@ pub async fn apply<H: Handler>(db: &Db, group: &str, handler: &H, events: &[Enve
     Ok(applied)
 }
 
-/// Reports how far behind the group is, from what librdkafka knows.
-struct Lag {
+/// What librdkafka tells a member of a group.
+struct Member {
     service: &'static str,
     group: &'static str,
+    /// Whether its partitions were taken from it, all of which go back at a rebalance.
+    revoked: AtomicBool,
 }
 
-impl ClientContext for Lag {
+impl ClientContext for Member {
+    /// Reports how far behind the group is.
     fn stats(&self, statistics: Statistics) {
         for (topic, state) in &statistics.topics {
             // One of -1 stands for all partitions that are not known.
@@ -133,9 +137,15 @@ impl ClientContext for Lag {
     }
 }
 
-impl ConsumerContext for Lag {}
+impl ConsumerContext for Member {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if matches!(rebalance, Rebalance::Revoke(_)) {
+            self.revoked.store(true, Ordering::Relaxed);
+        }
+    }
+}
 
-type Stream = StreamConsumer<Lag>;
+type Stream = StreamConsumer<Member>;
 /// The next offset of each partition that records were taken from.
 type Progress = HashMap<(String, i32), i64>;
 
@@ -164,15 +174,16 @@ impl<H: Handler> Runner<H> {
     }
 
     async fn consume(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        let context = Lag { service: self.service, group: self.consumer.group };
-        let stream: Stream = self.kafka.consumer(self.consumer.group).create_with_context(context)?;
+        let (service, group) = (self.service, self.consumer.group);
+        let member = Member { service, group, revoked: AtomicBool::new(false) };
+        let stream: Stream = self.kafka.consumer(group).create_with_context(member)?;
         stream.subscribe(self.consumer.topics)?;
-        let mut dead_letters = DeadLetters::new(self.consumer.group, self.kafka.clone());
+        let mut dead_letters = DeadLetters::new(group, self.kafka.clone());
         let mut progress = Progress::new();
         let mut due = Instant::now();
         loop {
             let batch = tokio::select! {
-                batch = fill(&stream, due) => batch,
+                batch = fill(&stream, due, &mut progress) => batch,
                 () = shutdown.cancelled() => break,
             };
             due = Instant::now() + SPACING;
@@ -327,24 +338,26 @@ impl<H: Handler> Runner<H> {
 }
 
 /// Waits for a record and takes those that follow closely, or up to `due`.
-async fn fill(stream: &Stream, due: Instant) -> Vec<OwnedMessage> {
+async fn fill(stream: &Stream, due: Instant, progress: &mut Progress) -> Vec<OwnedMessage> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     let mut deadline = None;
     while batch.len() < BATCH && bytes < BATCH_BYTES {
         let next = match deadline {
-            None => stream.recv().await,
-            Some(deadline) => match tokio::time::timeout_at(deadline, stream.recv()).await {
-                Ok(next) => next,
-                Err(_) => break,
-            },
+            None => Ok(stream.recv().await),
+            Some(deadline) => tokio::time::timeout_at(deadline, stream.recv()).await,
         };
+        // Whoever has the partitions now begins after what was committed: with what this batch has of them.
+        if was_revoked(stream, progress) {
+            batch.clear();
+            (bytes, deadline) = (0, None);
+        }
         match next {
-            Ok(message) => {
+            Ok(Ok(message)) => {
                 bytes += message.payload_len();
                 batch.push(message.detach());
                 deadline.get_or_insert_with(|| due.max(Instant::now() + LINGER).into());
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 // librdkafka reconnects by itself; a topic that does not exist yet is found by its metadata refresh.
                 tracing::debug!(error = %error, "the consumer waits for the broker");
                 if !batch.is_empty() {
@@ -352,9 +365,21 @@ async fn fill(stream: &Stream, due: Instant) -> Vec<OwnedMessage> {
                 }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
+            Err(_) if batch.is_empty() => {}
+            Err(_) => break,
         }
     }
     batch
+}
+
+/// Whether this consumer has lost its partitions since it was asked last. What it has committed for them may then not be
+/// committed once more: another may have come further.
+fn was_revoked(stream: &Stream, progress: &mut Progress) -> bool {
+    let revoked = stream.context().revoked.swap(false, Ordering::Relaxed);
+    if revoked {
+        progress.clear();
+    }
+    revoked
 }
 
 /// Notes that `batch` is done; the offsets to commit for it.
@@ -374,7 +399,8 @@ fn advance(progress: &mut Progress, batch: &[OwnedMessage]) -> anyhow::Result<To
 
 /// Commits once more what is still this consumer's, and waits for it, since the last commits may be on their way only;
 /// then leaves the group.
-async fn close(stream: Stream, progress: Progress) -> anyhow::Result<()> {
+async fn close(stream: Stream, mut progress: Progress) -> anyhow::Result<()> {
+    was_revoked(&stream, &mut progress);
     let leave = move || {
         let mut list = TopicPartitionList::new();
         for owned in stream.assignment()?.elements() {

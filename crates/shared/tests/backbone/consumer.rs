@@ -1,6 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use careeros_shared::outbox::About;
+use futures::future::join_all;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::{
@@ -38,4 +42,42 @@ async fn a_consumer_that_starts_again_goes_on_where_it_was() {
         group.applied(1..=round).await;
         service.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_that_come_and_go_are_given_nothing_that_another_has_applied() {
+    let group = Group::new(topic("rebalances").await).await;
+    let (sent, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let write = async {
+        let producer: FutureProducer = client().create().unwrap();
+        while !done.load(Ordering::Relaxed) {
+            // Of many users, so that every partition always has something new.
+            let sends = (0..20).map(async |_| {
+                let (about, number) = (about(), 100 + sent.fetch_add(1, Ordering::Relaxed));
+                let (key, value) = (about.user_id.unwrap().to_string(), value(about, number));
+                let record = FutureRecord::to(group.topic).key(&key).payload(&value);
+                producer.send(record, Duration::from_secs(10)).await.unwrap();
+            });
+            join_all(sends).await;
+        }
+    };
+    let rebalance = async {
+        let first = group.join().await;
+        for _ in 0..4 {
+            group.join().await.stop().await;
+        }
+        done.store(true, Ordering::Relaxed);
+        first
+    };
+    let ((), first) = tokio::join!(write, rebalance);
+    let sent = sent.into_inner();
+    group.applied(100..100 + sent).await;
+    let metrics = first.get("/metrics").await.text().await.unwrap();
+    let counted = |name: &str| -> Vec<String> {
+        let series = metrics.lines().filter(|line| line.starts_with(name) && line.contains(group.name));
+        series.filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect()
+    };
+    assert_eq!(counted("consumer_events_applied_total"), [sent.to_string()]);
+    assert_eq!(counted("consumer_events_duplicate_total"), ["0"]);
+    first.stop().await;
 }

@@ -92,6 +92,12 @@ impl Fixture {
         Self { http, shutdown, task }
     }
 
+    async fn get(&self, path: &str) -> reqwest::Response {
+        // Only the first caller in the process can install it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        reqwest::get(format!("{}{path}", self.http)).await.unwrap()
+    }
+
     async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();

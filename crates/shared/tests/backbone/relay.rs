@@ -7,12 +7,6 @@ async fn waiting(db: &TestDb) -> i64 {
     sqlx::query_scalar("select count(*) from outbox").fetch_one(&db.admin).await.unwrap()
 }
 
-async fn get(service: &Fixture, path: &str) -> reqwest::Response {
-    // Only the first caller in the process can install it.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    reqwest::get(format!("{}{path}", service.http)).await.unwrap()
-}
-
 #[tokio::test]
 async fn committed_events_reach_their_topic_in_order_and_leave_the_outbox() {
     let db = TestDb::new(&NO_MIGRATIONS).await;
@@ -51,12 +45,12 @@ async fn with_the_broker_away_readiness_says_so_and_the_event_is_published_later
     publish(&mut tx, about, 7).await;
     tx.commit().await.unwrap();
 
-    let ready = get(&cut_off, "/health/ready").await;
+    let ready = cut_off.get("/health/ready").await;
     assert_eq!(ready.status(), 503);
     let report: serde_json::Value = ready.json().await.unwrap();
     assert!(report["dependencies"]["broker"].as_str().unwrap().contains("KAFKA_BROKERS"), "{report}");
     assert_eq!(report["dependencies"]["database"], "ok");
-    assert_eq!(get(&cut_off, "/health/live").await.status(), 200);
+    assert_eq!(cut_off.get("/health/live").await.status(), 200);
     cut_off.stop().await;
     assert_eq!(waiting(&db).await, 1);
 

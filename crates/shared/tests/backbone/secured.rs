@@ -25,9 +25,7 @@ fn except(name: &str, value: Option<&str>) -> Vec<(&'static str, String)> {
 
 /// What readiness says of the broker.
 async fn broker_of(service: &Fixture) -> String {
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let answer = reqwest::get(format!("{}/health/ready", service.http)).await.unwrap();
-    let report: Value = answer.json().await.unwrap();
+    let report: Value = service.get("/health/ready").await.json().await.unwrap();
     report["dependencies"]["broker"].as_str().unwrap().to_owned()
 }
 

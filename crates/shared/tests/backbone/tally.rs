@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use careeros_shared::{
@@ -30,10 +31,13 @@ pub(crate) const PANICS: usize = 14;
 struct Tally {
     /// How many events were applied when [`FAILS`] was last tried.
     applied_before_failure: Arc<watch::Sender<i64>>,
+    /// How many events it was given.
+    given: Arc<watch::Sender<usize>>,
 }
 
 impl Handler for Tally {
     async fn apply(&self, tx: &mut Tx, events: &[Envelope]) -> Result<()> {
+        self.given.send_modify(|given| *given += events.len());
         for envelope in events {
             if envelope.event_type != ProfileUpdated::TYPE {
                 check(envelope)?;
@@ -68,7 +72,7 @@ fn check(envelope: &Envelope) -> Result<()> {
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     pub(crate) db: TestDb,
-    topic: &'static str,
+    pub(crate) topic: &'static str,
     handler: Tally,
 }
 
@@ -78,7 +82,8 @@ impl Group {
         let db = TestDb::new(&NO_MIGRATIONS).await;
         sqlx::query("create table tally (number text not null)").execute(&db.admin).await.unwrap();
         let name: &'static str = Box::leak(format!("tally-{}", testing::id()).into_boxed_str());
-        Self { name, db, topic, handler: Tally { applied_before_failure: Arc::new(watch::Sender::new(0)) } }
+        let handler = Tally { applied_before_failure: Arc::default(), given: Arc::default() };
+        Self { name, db, topic, handler }
     }
 
     /// A service with one consumer of the group.
@@ -88,7 +93,22 @@ impl Group {
 
     /// As [`Group::start`], with these settings for the broker.
     pub(crate) async fn start_with(&self, broker: &[(&str, String)]) -> Fixture {
-        let (name, handler) = (self.name, self.handler.clone());
+        self.start_handler(broker, self.handler.clone()).await
+    }
+
+    /// As [`Group::start`]; returns when this consumer has been given its first events.
+    pub(crate) async fn join(&self) -> Fixture {
+        let given = Arc::new(watch::Sender::new(0));
+        let mut seen = given.subscribe();
+        let service =
+            self.start_handler(&[("KAFKA_BROKERS", brokers())], Tally { given, ..self.handler.clone() }).await;
+        let first = tokio::time::timeout(Duration::from_secs(30), seen.changed()).await;
+        first.expect("a consumer that joins gets a share of the partitions").unwrap();
+        service
+    }
+
+    async fn start_handler(&self, broker: &[(&str, String)], handler: Tally) -> Fixture {
+        let name = self.name;
         let topics: &'static [&'static str] = Box::leak(Box::new([self.topic]));
         Fixture::start_with(&SERVICE, &self.db.url, broker, move |runtime, db, kafka| {
             runtime.consume(db, kafka, Consumer { group: name, topics, handler });

@@ -31,6 +31,12 @@ select bench.id('subscription event', n * 6 + k, due), bench.tenant_id(n), bench
 from generate_series($1::bigint, $2::bigint) n, bench.moment(n, bench.users()) at, generate_series(0, 5) k,
      lateral (select least(at + interval '30 days' * k, bench.now())) d(due) where n % 10 = 5
 
+-- fill prices of plans for user
+insert into plan_prices (id, plan_code, effective_at, occurred_at, price_usd, months, counted)
+select bench.id('price', n * 3 + k, bench.moment(0, 1)), (array['FREEMIUM', 'PREMIUM', 'ENTERPRISE'])[k],
+       bench.moment(0, 1), bench.moment(0, 1), (array[0, 29, 299])[k], 1, true
+from generate_series($1::bigint, $2::bigint) n, generate_series(1, 3) k where n = 1
+
 -- fill KPIs of days for user
 insert into kpi_daily (day, tenant_id, dau, wau, mau, mrr_usd, churn_risk_score)
 select (bench.now() at time zone 'UTC')::date - k, bench.tenant_id(n), 1, 1, 1, 0, 0

@@ -1,3 +1,8 @@
+-- Otherwise the service would tell their prices now, and analytics would count all days of whoever has subscribed.
+-- fill plans whose prices are known for user
+update plans set announced_at = bench.moment(0, 1)
+from generate_series($1::bigint, $2::bigint) n where n = 1
+
 -- fill accounts of organisations for organisation
 insert into organization_accounts (id, tenant_id, name, created_at)
 select bench.id('account', n, bench.moment(0, 1)), bench.tenant_id(n * 100 + 1), 'Organisation ' || n, bench.moment(0, 1)
