@@ -126,8 +126,8 @@ impl Noted {
 /// Notes the tenants that activated a plan whose price has become known. Not the consumer's to do: it would miss those
 /// whose activation another consumer is writing at the time.
 ///
-/// A price concerns what was activated while it is in force, and what was activated before any: who subscribed at an
-/// earlier price is not counted again.
+/// A price concerns what was activated while it is in force, the earliest one also what was activated before: who subscribed
+/// at another price is not counted again.
 async fn note_new_prices(tx: &mut Tx) -> Result<()> {
     let priced = sqlx::query_scalar!("update plan_prices set counted = true where not counted returning id")
         .fetch_all(&mut **tx)
@@ -139,11 +139,16 @@ async fn note_new_prices(tx: &mut Tx) -> Result<()> {
         "insert into kpi_changes (tenant_id, since)
          select e.tenant_id, min(e.occurred_at)
          from plan_prices p
+         cross join lateral (
+             select case when exists (select from plan_prices o
+                                      where o.plan_code = p.plan_code and o.effective_at < p.effective_at)
+                         then p.effective_at else '-infinity' end as since,
+                    coalesce((select min(o.effective_at) from plan_prices o
+                              where o.plan_code = p.plan_code and o.effective_at > p.effective_at), 'infinity') as until
+         ) in_force
          join subscription_events e on e.plan_code = p.plan_code and e.kind = 'ACTIVATED' and e.mrr_usd is null
+                                   and e.occurred_at >= in_force.since and e.occurred_at < in_force.until
          where p.id = any($1)
-           and (e.occurred_at >= p.effective_at
-                or not exists (select from plan_prices earlier
-                               where earlier.plan_code = p.plan_code and earlier.effective_at <= e.occurred_at))
          group by e.tenant_id",
         &priced,
     )

@@ -94,6 +94,11 @@ async fn a_new_price_has_nobody_counted_again_who_subscribed_at_an_earlier_one()
     // A price of before it is another matter.
     fixture.deliver(&[price("2026-01-15T00:00:00Z", "P", "MONTH", dec!(25))]).await;
     assert_eq!(days().await, [json!(25.00), json!(30.00), json!(30.00)]);
+
+    // One that was over when the first of them subscribed is not.
+    sqlx::query("update kpi_daily set mrr_usd = 7").execute(&fixture.db.admin).await.unwrap();
+    fixture.deliver(&[price("2026-01-10T00:00:00Z", "P", "MONTH", dec!(22))]).await;
+    assert_eq!(days().await, [json!(7), json!(7), json!(7)], "the days were counted again");
 }
 
 #[tokio::test]
