@@ -54,14 +54,15 @@ const MAY_BE_EMPTY: [&str; 4] = [
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    // Cargo runs this in the directory of the crate.
+    let root = Path::new("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     println!("cargo:rerun-if-changed=../../migrations/shared");
     let files: Vec<_> =
         ["common", "auth", "userprofile", "aicore", "roadmap", "lms", "edutracker", "billing", "analytics"]
             .map(|area| root.join(format!("careeros/{area}/v1/{area}.proto")))
             .into();
-    let descriptors = protox::compile(&files, [&root])?;
+    let descriptors = protox::compile(&files, [root])?;
     let out = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
     fs::write(Path::new(&out).join("descriptors.bin"), descriptors.encode_to_vec())?;
 

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use careeros_shared::outbox::About;
+use careeros_shared::{outbox::About, testing};
 use futures::future::join_all;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
@@ -72,12 +72,13 @@ async fn consumers_that_come_and_go_are_given_nothing_that_another_has_applied()
     let ((), first) = tokio::join!(write, rebalance);
     let sent = sent.into_inner();
     group.applied(100..100 + sent).await;
-    let metrics = first.get("/metrics").await.text().await.unwrap();
-    let counted = |name: &str| -> Vec<String> {
+    let counted = async |name: &str| -> Vec<String> {
+        let metrics = first.get("/metrics").await.text().await.unwrap();
         let series = metrics.lines().filter(|line| line.starts_with(name) && line.contains(group.name));
         series.filter_map(|line| Some(line.rsplit_once(' ')?.1.to_owned())).collect()
     };
-    assert_eq!(counted("consumer_events_applied_total"), [sent.to_string()]);
-    assert_eq!(counted("consumer_events_duplicate_total"), ["0"]);
+    let all = [sent.to_string()];
+    testing::eventually("all are counted", async || counted("consumer_events_applied_total").await == all).await;
+    assert_eq!(counted("consumer_events_duplicate_total").await, ["0"]);
     first.stop().await;
 }
