@@ -127,7 +127,8 @@ impl Noted {
 /// whose activation another consumer is writing at the time.
 ///
 /// A price concerns what was activated while it is in force, the earliest one also what was activated before: who subscribed
-/// at another price is not counted again.
+/// at another price is not counted again, nor read: each price is looked up for itself, as all plans' activations joined with
+/// all prices of a plan would be millions of rows.
 async fn note_new_prices(tx: &mut Tx) -> Result<()> {
     let priced = sqlx::query_scalar!("update plan_prices set counted = true where not counted returning id")
         .fetch_all(&mut **tx)
@@ -137,7 +138,7 @@ async fn note_new_prices(tx: &mut Tx) -> Result<()> {
     }
     sqlx::query!(
         "insert into kpi_changes (tenant_id, since)
-         select e.tenant_id, min(e.occurred_at)
+         select e.tenant_id, e.since
          from plan_prices p
          cross join lateral (
              select case when exists (select from plan_prices o
@@ -145,11 +146,15 @@ async fn note_new_prices(tx: &mut Tx) -> Result<()> {
                          then p.effective_at else '-infinity' end as since,
                     coalesce((select min(o.effective_at) from plan_prices o
                               where o.plan_code = p.plan_code and o.effective_at > p.effective_at), 'infinity') as until
+             offset 0
          ) in_force
-         join subscription_events e on e.plan_code = p.plan_code and e.kind = 'ACTIVATED' and e.mrr_usd is null
-                                   and e.occurred_at >= in_force.since and e.occurred_at < in_force.until
-         where p.id = any($1)
-         group by e.tenant_id",
+         cross join lateral (
+             select tenant_id, min(occurred_at) as since from subscription_events
+             where plan_code = p.plan_code and kind = 'ACTIVATED' and mrr_usd is null
+               and occurred_at >= in_force.since and occurred_at < in_force.until
+             group by tenant_id
+         ) e
+         where p.id = any($1)",
         &priced,
     )
     .execute(&mut **tx)
