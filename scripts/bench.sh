@@ -3,7 +3,7 @@
 #
 #   ./scripts/bench.sh                            start, paths, ai and events
 #   ./scripts/bench.sh paths                      one subject; --help lists them
-#   ./scripts/bench.sh scale                      how the cost grows up to 1,000,000 users: more than half an hour, 25 GB of disk
+#   ./scripts/bench.sh scale                      how the cost grows up to 1,000,000 users: some ten minutes, 25 GB of disk
 #   ./scripts/bench.sh --json now.json            and writes what it prints as JSON
 #   ./scripts/bench.sh --compare before.json      and shows the change against an earlier run
 #   ./scripts/bench.sh paths --help               what else there is
