@@ -11,6 +11,7 @@ use axum::{
     handler::Handler,
     routing::{MethodFilter, on},
 };
+use careeros_shared::extract::camel_case;
 use serde_json::{Map, Value, json};
 
 pub mod describe;
@@ -154,16 +155,4 @@ impl<S: Clone + Send + Sync + 'static> Area<S> {
     pub fn build(self) -> Api {
         Api { router: self.router.with_state(self.state), ..self.api }
     }
-}
-
-/// A name with underscores as REST spells it.
-fn camel_case(name: &str) -> String {
-    let mut words = name.split('_');
-    let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |mut name, word| {
-        let mut letters = word.chars();
-        name.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-        name
-    })
 }

@@ -208,8 +208,8 @@ fn quoted(message: &str) -> Option<&str> {
     message.split('`').nth(1)
 }
 
-/// A path parameter's name as REST spells fields.
-fn camel_case(name: &str) -> String {
+/// A name with underscores as REST spells it: `userId` for `user_id`.
+pub fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |mut name, word| {

@@ -105,7 +105,7 @@ impl Part for UserContext {
 impl Part for Path<String> {
     fn describe(parts: &mut Parts) {
         let names = parts.path.split('{').skip(1).filter_map(|part| part.split('}').next());
-        parts.parameters.extend(names.map(|name| samples::path_parameter(&super::camel_case(name))));
+        parts.parameters.extend(names.map(|name| samples::path_parameter(&extract::camel_case(name))));
     }
 }
 
