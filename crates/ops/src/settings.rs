@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use careeros_shared::{
     config::Stores,
     env::{Env, Reader},
+    kafka::Kafka,
 };
 use clap::ValueEnum;
 use rdkafka::ClientConfig;
-use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use sqlx::postgres::PgConnectOptions;
 
@@ -106,11 +106,8 @@ impl Settings {
         let mut reader = Reader::new(&env);
         let stores = Stores::read(&mut reader);
         reader.finish()?;
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &stores.kafka_brokers).set("client.id", "careeros-ops");
-        for (key, value) in &stores.kafka_security {
-            config.set(*key, value.expose_secret());
-        }
+        let mut config = Kafka::new(&stores).client();
+        config.set("client.id", "careeros-ops");
         Ok(config)
     }
 
