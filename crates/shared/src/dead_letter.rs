@@ -10,7 +10,10 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use crate::{error::Error, kafka::Kafka};
+use crate::{
+    error::Error,
+    kafka::{Kafka, LazyProducer},
+};
 
 /// What is appended to a topic's name.
 pub const SUFFIX: &str = ".dlq";
@@ -39,14 +42,13 @@ const ERROR_MAX: usize = 1000;
 pub(crate) struct DeadLetters {
     group: &'static str,
     kafka: Kafka,
-    /// Made for the first dead letter; an idle one would cost a thread.
-    producer: Option<FutureProducer>,
+    producer: LazyProducer,
     made: HashSet<String>,
 }
 
 impl DeadLetters {
     pub(crate) fn new(group: &'static str, kafka: Kafka) -> Self {
-        Self { group, kafka, producer: None, made: HashSet::new() }
+        Self { group, kafka, producer: LazyProducer::default(), made: HashSet::new() }
     }
 
     /// Writes `message` to its dead-letter topic, once.
@@ -54,8 +56,7 @@ impl DeadLetters {
         let buried = self.try_bury(message, error).await;
         if buried.is_err() {
             // After a failure that could leave a gap an idempotent producer takes nothing more.
-            let producer = self.producer.take();
-            tokio::task::spawn_blocking(move || drop(producer));
+            self.producer = LazyProducer::default();
         }
         buried
     }
@@ -71,10 +72,7 @@ impl DeadLetters {
                 }
             }
         }
-        let producer = match &self.producer {
-            Some(producer) => producer,
-            None => self.producer.insert(self.kafka.producer()?),
-        };
+        let producer = self.producer.get(&self.kafka)?;
         let headers = headers(message, self.group, error);
         match send(producer, &topic, message, message.payload(), headers.clone()).await? {
             Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {

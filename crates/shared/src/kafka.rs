@@ -166,6 +166,33 @@ impl Probe {
     }
 }
 
+/// A producer that is made when it is first needed, because an idle one costs a thread and half a percent of a core, and
+/// given up without blocking the runtime. A new one takes its place after any failure: see [`Kafka::producer`].
+#[derive(Default)]
+pub(crate) struct LazyProducer(Option<FutureProducer>);
+
+impl LazyProducer {
+    /// The producer, which stays until this value is dropped.
+    ///
+    /// # Errors
+    /// Where a setting is unusable.
+    pub(crate) fn get(&mut self, kafka: &Kafka) -> anyhow::Result<&FutureProducer> {
+        Ok(match &mut self.0 {
+            Some(producer) => producer,
+            none => none.insert(kafka.producer()?),
+        })
+    }
+}
+
+impl Drop for LazyProducer {
+    fn drop(&mut self) {
+        // Its end waits for its thread.
+        if let (Some(producer), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn_blocking(move || drop(producer));
+        }
+    }
+}
+
 /// Keeps why a connection failed last: librdkafka tells it once and then only that nobody answers.
 #[derive(Default)]
 struct LastFailure(Mutex<Option<(KafkaError, String)>>);

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     correlation::TRACEPARENT,
     db::Db,
-    kafka::Kafka,
+    kafka::{Kafka, LazyProducer},
     metrics,
     trace::{Role, Tracer},
 };
@@ -87,25 +87,13 @@ enum Found {
 /// What the owner of the outbox holds and knows.
 struct Tenure {
     connection: PgConnection,
-    producer: Producer,
+    producer: LazyProducer,
     /// Topics that are there.
     known: HashSet<String>,
     /// Topics that cannot be made, and until when their events wait; those of other topics go on meanwhile.
     held: HashMap<String, Instant>,
     /// How many rows are to be published one by one: a broker refuses a whole batch of records for one of them.
     careful: usize,
-}
-
-/// A producer that is given up without blocking the runtime.
-struct Producer(Option<FutureProducer>);
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        // Its end waits for its thread.
-        if let (Some(producer), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn_blocking(move || drop(producer));
-        }
-    }
 }
 
 impl Relay {
@@ -143,8 +131,13 @@ impl Relay {
         sqlx::raw_sql("set enable_seqscan = off; set enable_sort = off; set synchronous_commit = off")
             .execute(&mut connection)
             .await?;
-        let mut tenure =
-            Tenure { connection, producer: Producer(None), known: HashSet::new(), held: HashMap::new(), careful: 0 };
+        let mut tenure = Tenure {
+            connection,
+            producer: LazyProducer::default(),
+            known: HashSet::new(),
+            held: HashMap::new(),
+            careful: 0,
+        };
         let mut worked = Instant::now();
         loop {
             let began = Instant::now();
@@ -157,7 +150,7 @@ impl Relay {
                 Found::Nothing if shutdown.is_cancelled() => return Ok(()),
                 Found::Nothing => {
                     if worked.elapsed() > IDLE {
-                        tenure.producer = Producer(None);
+                        tenure.producer = LazyProducer::default();
                     }
                     tokio::select! {
                         () = self.db.committed() => {}
@@ -194,10 +187,7 @@ impl Relay {
         if !self.prepare(tenure, &rows).await? {
             return Ok(Found::Many);
         }
-        let producer = match &mut tenure.producer.0 {
-            Some(producer) => producer,
-            none => none.insert(self.kafka.producer()?),
-        };
+        let producer = tenure.producer.get(&self.kafka)?;
         let outcome = send(producer, &self.tracer, &rows).await;
         sqlx::query("delete from outbox where seq = any($1)")
             .bind(&outcome.published)
@@ -207,7 +197,7 @@ impl Relay {
         tenure.careful = tenure.careful.saturating_sub(1);
         if !outcome.refused.is_empty() {
             // A producer that was refused a record may take nothing more.
-            tenure.producer = Producer(None);
+            tenure.producer = LazyProducer::default();
             if rows.len() == 1 {
                 self.park(&mut tenure.connection, &outcome.refused).await?;
             } else {
