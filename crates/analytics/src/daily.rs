@@ -13,10 +13,9 @@ use careeros_shared::{
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use uuid::Uuid;
 
-/// How often at most the table is brought up to date.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// How soon it is looked again after nothing was to be done: reports can wait, and a service without work shall cost nothing.
-const IDLE: Duration = Duration::from_secs(5);
+/// The rest between two rounds. Reports can wait, and the more of a tenant's changes are counted together, the less work they
+/// are.
+const REST: Duration = Duration::from_secs(5);
 /// A pause is this many times as long as the work before it, which bounds the share of the database that it takes.
 const PAUSE_FACTOR: u32 = 4;
 /// Tenants counted in one transaction at the most.
@@ -33,40 +32,45 @@ const LOCK: i64 = 0x6b70_6964_6169_6c79;
 /// Keeps the table up to date for as long as it is polled.
 pub async fn keep(db: Db, clock: Clock) {
     loop {
-        let started = std::time::Instant::now();
-        let work = advance(&db, clock.now()).await.unwrap_or_else(|error| {
+        if let Err(error) = round(&db, &clock).await {
             tracing::debug!(error = %error, "the daily KPIs are brought up to date at the next try");
-            Work::Done
-        });
-        let least = match work {
-            Work::Nothing => IDLE,
-            Work::Done => INTERVAL,
-            Work::Left => Duration::ZERO,
-        };
-        tokio::time::sleep(least.max(started.elapsed() * PAUSE_FACTOR)).await;
+        }
+        tokio::time::sleep(REST).await;
     }
 }
 
-/// Brings the table up to date, or further so where much was noted; whether something is left.
-///
-/// # Errors
-/// 503 where the database is away.
-pub async fn step(db: &Db, now: DateTime<Utc>) -> Result<bool> {
-    Ok(advance(db, now).await? == Work::Left)
+/// Counts for all tenants that are noted when it begins. One that is noted again meanwhile waits for the next round: else
+/// tenants with changes all the time would be counted without a pause.
+async fn round(db: &Db, clock: &Clock) -> Result<()> {
+    let waiting = sqlx::query_scalar!(r#"select count(distinct tenant_id) as "waiting!" from kpi_changes"#);
+    let mut tx = db.begin_system().await?;
+    let mut waiting = waiting.fetch_one(&mut *tx).await?;
+    tx.commit().await?;
+    loop {
+        let started = std::time::Instant::now();
+        let Step { counted, more } = step(db, clock.now()).await?;
+        waiting -= counted;
+        if !more || waiting <= 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(started.elapsed() * PAUSE_FACTOR).await;
+    }
 }
 
 /// What a step came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Work {
-    /// Nothing was noted, or another process is at it.
-    Nothing,
-    /// All that was noted is counted.
-    Done,
-    /// Something is left.
-    Left,
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Step {
+    /// Tenants whose noted days are all counted.
+    counted: i64,
+    /// Whether something may be left.
+    pub more: bool,
 }
 
-async fn advance(db: &Db, now: DateTime<Utc>) -> Result<Work> {
+/// Brings the table up to date, or further so where much was noted.
+///
+/// # Errors
+/// 503 where the database is away.
+pub async fn step(db: &Db, now: DateTime<Utc>) -> Result<Step> {
     let mut tx = db.begin_system().await?;
     // Counting a large tenant's past may take longer than a request may. And plans are kept while the queue grows from
     // nothing to all tenants and back: the one that is best while it is empty is to read all of it.
@@ -78,27 +82,29 @@ async fn advance(db: &Db, now: DateTime<Utc>) -> Result<Work> {
     .fetch_one(&mut *tx)
     .await?;
     if !lock.held {
-        return Ok(Work::Nothing);
+        // Another process is at it.
+        return Ok(Step::default());
     }
     note_new_prices(&mut tx).await?;
     note_new_days(&mut tx, now).await?;
     let noted = take(&mut tx, now).await?;
-    let mut more = i64::try_from(noted.len()).is_ok_and(|tenants| tenants >= TENANTS);
-    let mut days = Vec::new();
+    let (mut counted, mut days) = (0, Vec::new());
     for tenant in &noted {
         let rest = tenant.since + Days::new(DAYS);
         days.extend(tenant.days().take_while(|day| day.date < rest));
         if rest <= tenant.today {
             note(&mut tx, tenant.tenant_id, rest).await?;
-            more = true;
+        } else {
+            counted += 1;
         }
     }
+    let full = i64::try_from(noted.len()).is_ok_and(|tenants| tenants >= TENANTS);
+    let more = full || usize::try_from(counted) != Ok(noted.len());
     for chunk in days.chunks(CHUNK) {
         count(&mut tx, chunk).await?;
     }
     tx.commit().await?;
-    let nothing = if noted.is_empty() { Work::Nothing } else { Work::Done };
-    Ok(if more { Work::Left } else { nothing })
+    Ok(Step { counted, more })
 }
 
 /// A tenant whose days from `since` to `today` are to be counted.

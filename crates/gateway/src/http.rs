@@ -1,6 +1,6 @@
 //! The gateway's routes: every area of the REST surface under `/v1`, behind the rate limit and CORS.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -39,7 +39,7 @@ pub fn api(peers: &Peers, throttle: Throttle) -> Api {
         // A browser shows a page only those errors that carry CORS's headers.
         .map(|router| router.fallback(not_found))
         .nest("/v1")
-        .map(|router| router.layer(from_fn_with_state(throttle, throttle::limit)))
+        .map(|router| router.layer(from_fn_with_state(Arc::new(throttle), throttle::limit)))
         // Keys are fetched by machines on their own schedule; they are small, public and cacheable.
         .merge(careeros_rest::auth::well_known_api(peers.auth.clone()))
 }

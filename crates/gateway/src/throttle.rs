@@ -145,7 +145,7 @@ impl Standing {
 }
 
 /// Lets a request pass that is within its client's limit, and says in the answer what is left.
-pub async fn limit(State(throttle): State<Throttle>, request: Request, next: Next) -> Response {
+pub async fn limit(State(throttle): State<Arc<Throttle>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let context = match Context::from_request_parts(&mut parts, &()).await {
         Ok(context) => context,

@@ -1,8 +1,9 @@
 //! The service's RPCs: each opens its context, finds whom it is about, and calls one function.
 
 use careeros_shared::{
+    batch::Batch,
     db::Db,
-    directory::Directory,
+    directory::{Directory, Subject},
     grpc::open,
     proto::{
         common::Ack,
@@ -16,20 +17,28 @@ use careeros_shared::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    profiles::{self, Change},
+    profiles::{self, Change, Profile},
     skills,
 };
 
 /// What the RPCs work with.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The database `user_profile`.
-    pub db: Db,
-    /// Knows users' tenants.
-    pub directory: Directory,
+    db: Db,
+    directory: Directory,
+    profiles: Batch<Subject, Profile>,
 }
 
 impl App {
+    /// RPCs on the database `user_profile`, with a directory that knows users' tenants.
+    pub fn new(db: Db, directory: Directory) -> Self {
+        let profiles = Batch::new({
+            let db = db.clone();
+            move |subjects| profiles::find(db.clone(), subjects)
+        });
+        Self { db, directory, profiles }
+    }
+
     /// The RPCs.
     pub fn routes(self) -> Routes {
         Routes::new(UserProfileServiceServer::new(self))
@@ -43,7 +52,8 @@ impl UserProfileService for App {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(profiles::get(&self.db, subject).await?.into()))
+        let profile = self.profiles.get(subject).await?.unwrap_or_else(|| Profile::empty(subject));
+        Ok(Response::new(profile.into()))
     }
 
     async fn update_profile(&self, request: Request<UpdateProfileRequest>) -> Result<Response<Ack>, Status> {

@@ -1,5 +1,7 @@
 //! Profiles: a user's name, title, place, text and time zone.
 
+use std::collections::HashMap;
+
 use careeros_shared::{
     Result,
     context::Context,
@@ -19,14 +21,22 @@ const DEFAULT_TIMEZONE: &str = "UTC";
 const BIO_MAX: usize = 10_000;
 
 /// A user's profile; empty strings where nothing is stored yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Profile {
+    tenant_id: Uuid,
     user_id: Uuid,
     full_name: String,
     title: String,
     location: String,
     bio: String,
     timezone: String,
+}
+
+impl Profile {
+    /// The profile of a subject who has stored nothing.
+    pub fn empty(subject: Subject) -> Self {
+        Self { tenant_id: subject.tenant_id, user_id: subject.user_id, ..Self::default() }
+    }
 }
 
 impl From<Profile> for GetProfileResponse {
@@ -93,27 +103,31 @@ impl Change {
     }
 }
 
-/// The subject's profile.
+/// The profiles of those of `subjects` who have one.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn get(db: &Db, subject: Subject) -> Result<Profile> {
-    let found = sqlx::query_as!(
+pub async fn find(db: Db, subjects: Vec<Subject>) -> Result<HashMap<Subject, Profile>> {
+    let (tenant_ids, user_ids): (Vec<_>, Vec<_>) = subjects.into_iter().map(|s| (s.tenant_id, s.user_id)).unzip();
+    // The lateral references set the scope of one row's tenant after the other's.
+    let profiles = sqlx::query_as!(
         Profile,
-        r#"select p.user_id as "user_id!", p.full_name as "full_name!", p.title as "title!",
-                  p.location as "location!", p.bio as "bio!", p.timezone as "timezone!"
-           from app_scope($1) scope(tenant_id)
+        r#"select asked.tenant_id as "tenant_id!", asked.user_id as "user_id!", p.full_name as "full_name!",
+                  p.title as "title!", p.location as "location!", p.bio as "bio!", p.timezone as "timezone!"
+           from unnest($1::uuid[], $2::uuid[]) as asked(tenant_id, user_id)
+           cross join lateral app_scope(asked.tenant_id) scope(tenant_id)
            cross join lateral (
                select * from profiles
-               where tenant_id = scope.tenant_id and user_id = $2 and deleted_at is null
+               where tenant_id = scope.tenant_id and user_id = asked.user_id and deleted_at is null
                offset 0
            ) p"#,
-        subject.tenant_id,
-        subject.user_id,
+        &tenant_ids,
+        &user_ids,
     )
-    .fetch_optional(db)
+    .fetch_all(&db)
     .await?;
-    Ok(found.unwrap_or(Profile { user_id: subject.user_id, ..Profile::default() }))
+    let subject = |profile: &Profile| Subject { user_id: profile.user_id, tenant_id: profile.tenant_id };
+    Ok(profiles.into_iter().map(|profile| (subject(&profile), profile)).collect())
 }
 
 /// Applies `change` to the subject's profile, making it where there is none.

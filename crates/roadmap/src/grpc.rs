@@ -1,8 +1,9 @@
 //! The service's RPCs: each opens its context, finds whom it is about, and calls one function.
 
 use careeros_shared::{
+    batch::Batch,
     db::Db,
-    directory::Directory,
+    directory::{Directory, Subject},
     grpc::open,
     id,
     page::Page,
@@ -23,21 +24,28 @@ use crate::{
     drafts::{self, CanvasChange},
     interview::{self, Ai},
     milestones,
-    roadmaps::{self, Reach},
+    roadmaps::{self, Active, Reach},
 };
 
 /// What the RPCs work with.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The database `roadmap`.
-    pub db: Db,
-    /// Knows users' tenants.
-    pub directory: Directory,
-    /// Runs AI flows.
-    pub ai: Ai,
+    db: Db,
+    directory: Directory,
+    ai: Ai,
+    active: Batch<Subject, Active>,
 }
 
 impl App {
+    /// RPCs on the database `roadmap`, with a directory that knows users' tenants and a client that runs AI flows.
+    pub fn new(db: Db, directory: Directory, ai: Ai) -> Self {
+        let active = Batch::new({
+            let db = db.clone();
+            move |subjects| roadmaps::find_active(db.clone(), subjects)
+        });
+        Self { db, directory, ai, active }
+    }
+
     /// The RPCs.
     pub fn routes(self) -> Routes {
         Routes::new(RoadmapServiceServer::new(self))
@@ -63,7 +71,7 @@ impl RoadmapService for App {
     ) -> Result<Response<GetActiveRoadmapResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(roadmaps::find_active(&self.db, subject).await?))
+        Ok(Response::new(Active::response(self.active.get(subject).await?)))
     }
 
     async fn get_roadmap(&self, request: Request<GetRoadmapRequest>) -> Result<Response<GetRoadmapResponse>, Status> {

@@ -45,6 +45,6 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let ai = AiCoreServiceClient::new(runtime.connect(&config.ai_core_grpc_url, config::AI_DEADLINE)?);
     let consumer = Consumer { group: ai_updates::GROUP, topics: ai_updates::PROJECTION.topics, handler: AiUpdates };
     runtime.consume(&db, &kafka, consumer);
-    let app = grpc::App { db, directory: runtime.directory.clone(), ai };
+    let app = grpc::App::new(db, runtime.directory.clone(), ai);
     runtime.serve(app.routes(), careeros_rest::roadmaps::service_routes).await
 }

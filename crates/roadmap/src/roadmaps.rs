@@ -1,5 +1,7 @@
 //! Roadmaps: the way to a user's goal, in stages with dates. The newest one to a goal is the active one.
 
+use std::collections::HashMap;
+
 use careeros_shared::{
     Result,
     context::Context,
@@ -15,6 +17,7 @@ use careeros_shared::{
 };
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use rust_decimal::Decimal;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 mod detail;
@@ -28,6 +31,8 @@ use crate::{
     timeline::{self, Span},
 };
 
+/// The status of the newest roadmap to a goal.
+const ACTIVE: &str = "ACTIVE";
 /// How long a roadmap takes whose length nobody names.
 const DEFAULT_WEEKS: i32 = 12;
 /// Ten years.
@@ -84,16 +89,27 @@ pub async fn create(
 ) -> Result<CreateRoadmapResponse> {
     let plan = Plan::parse(request)?;
     idempotency::run(db, context, "roadmaps.create", request, async |claim: idempotency::Claim| {
+        if context.idempotency_key.is_none() {
+            // Most goals are new. The statement is a transaction of its own and says itself whose rows it sees.
+            let first = plan.version(context, 1);
+            if first.insert(db, context, subject).await?.is_some() {
+                db.wake_relay();
+                return Ok(first.response());
+            }
+        }
         let mut tx = db.begin(subject.tenant_id).await?;
-        let whole = timeline::whole(context.now.date_naive(), plan.weeks);
-        let (goal_id, version) = next_version(&mut tx, context, subject, &plan, whole.end).await?;
-        let created = Created { id: id::new(context.now), goal_id, version };
-        if let Some((roadmap_id, version)) = insert(&mut tx, context, subject, &plan, whole, &created).await? {
+        let (created, superseded) = loop {
+            let created = plan.version(context, next_version(&mut tx, subject, &plan).await?);
+            // There is nothing where somebody else has just made the goal; its row is there to be locked then.
+            if let Some(superseded) = created.insert(&mut *tx, context, subject).await? {
+                break (created, superseded);
+            }
+        };
+        if let (Some(roadmap_id), Some(version)) = (superseded.id, superseded.version) {
             let event = updated(context, subject, roadmap_id, version, "superseded")?;
             outbox::publish_all(&mut tx, context, &[event]).await?;
         }
-        let response =
-            CreateRoadmapResponse { roadmap_id: created.id.to_string(), version, status: "ACTIVE".to_owned() };
+        let response = created.response();
         claim.complete(&mut tx, &response).await?;
         tx.commit().await?;
         db.wake_relay();
@@ -102,116 +118,93 @@ pub async fn create(
     .await
 }
 
-/// The ids of a roadmap that is being made.
-struct Created {
-    id: Uuid,
-    goal_id: Uuid,
-    version: i32,
-}
-
-/// The goal's id and the version of its next roadmap. The goal's row stays locked until the transaction ends, so that
-/// roadmaps to one goal are made one after the other.
-async fn next_version(
-    tx: &mut Tx,
-    context: &Context,
-    subject: Subject,
-    plan: &Plan,
-    target_date: NaiveDate,
-) -> Result<(Uuid, i32)> {
-    let goal = sqlx::query!(
-        "insert into career_goals as g
-             (id, user_id, tenant_id, goal_key, target_role, target_date, latest_version, created_at)
-         values ($1, $2, $3, $4, $5, $6, 1, $7)
-         on conflict on constraint career_goals_user_id_goal_key_key do update
-         set target_role = $5, target_date = $6, latest_version = g.latest_version + 1, deleted_at = null
-         returning id, latest_version",
-        id::new(context.now),
-        subject.user_id,
+/// The version that the next roadmap to the goal will have. The goal's row, if it is there, stays locked until the
+/// transaction ends, so that roadmaps to one goal are made one after the other and each sees the one before it.
+async fn next_version(tx: &mut Tx, subject: Subject, plan: &Plan) -> Result<i32> {
+    let latest = sqlx::query_scalar!(
+        "select latest_version from career_goals where tenant_id = $1 and user_id = $2 and goal_key = $3 for update",
         subject.tenant_id,
+        subject.user_id,
         plan.goal_key,
-        plan.target_role,
-        target_date,
-        context.now,
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok((goal.id, goal.latest_version))
-}
-
-/// Stores the roadmap with its stages, milestones, skills and event, and supersedes the active one to the same goal, which
-/// is returned. One statement, and apart from the one that locks the goal, so that it sees what was committed before that.
-async fn insert(
-    tx: &mut Tx,
-    context: &Context,
-    subject: Subject,
-    plan: &Plan,
-    whole: Span,
-    created: &Created,
-) -> Result<Option<(Uuid, i32)>> {
-    let stages = Stages::lay_out(plan, whole, context.now);
-    let event = RoadmapCreated {
-        roadmap_id: created.id,
-        user_id: subject.user_id,
-        goal_key: plan.goal_key.clone(),
-        version: created.version.unsigned_abs(),
-    };
-    let event = Row::new(context, subject, &event)?;
-    let superseded = sqlx::query!(
-        r#"with superseded as (
-               update roadmaps set status = 'SUPERSEDED', updated_at = $8
-               where goal_id = $2 and tenant_id = $4 and status = 'ACTIVE'
-               returning id, version
-           ), created as (
-               -- Reads from "superseded" so that there are never two active ones at a time.
-               insert into roadmaps (id, goal_id, user_id, tenant_id, version, start_date, timeline_weeks, created_at, updated_at)
-               select $1, $2, $3, $4, $5, $6, $7, $8, $8 from (select count(*) from superseded) first
-           ), staged as (
-               insert into stages (id, roadmap_id, tenant_id, stage_order, title, start_date, end_date, created_at)
-               select s.id, $1, $4, s.position, s.title, s.start_date, s.end_date, $8
-               from unnest($9::uuid[], $10::text[], $11::date[], $12::date[])
-                   with ordinality as s(id, title, start_date, end_date, position)
-           ), planned as (
-               insert into milestones (id, stage_id, tenant_id, milestone_order, title, due_date, created_at)
-               select m.id, m.stage_id, $4, m.position, m.title, m.due_date, $8
-               from unnest($13::uuid[], $14::uuid[], $15::int[], $16::text[], $17::date[])
-                   as m(id, stage_id, position, title, due_date)
-           ), skilled as (
-               insert into roadmap_skills (roadmap_id, skill_key, tenant_id, target_proficiency, position)
-               select $1, s.skill_key, $4, $18, min(s.position)
-               from skill_gaps g, unnest(g.priority_order) with ordinality as s(skill_key, position)
-               where g.user_id = $3 and g.tenant_id = $4
-               group by s.skill_key
-           ), told as (
-               insert into outbox (event_id, topic, key, headers, value, created_at) values ($19, $20, $21, $22, $23, $8)
-           )
-           select id as "id!", version as "version!" from superseded"#,
-        created.id,
-        created.goal_id,
-        subject.user_id,
-        subject.tenant_id,
-        created.version,
-        whole.start,
-        i32::from(plan.weeks),
-        context.now,
-        &stages.ids,
-        &plan.stage_titles,
-        &stages.starts,
-        &stages.ends,
-        &stages.milestones.ids,
-        &stages.milestones.stage_ids,
-        &stages.milestones.positions,
-        &stages.milestones.titles,
-        &stages.milestones.due_dates,
-        Decimal::from(TARGET_PROFICIENCY),
-        event.event_id,
-        event.topic,
-        event.key,
-        event.headers,
-        event.value,
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(superseded.map(|row| (row.id, row.version)))
+    Ok(latest.map_or(1, |version| version + 1))
+}
+
+/// A roadmap that is being made: a plan's next version.
+struct Created<'a> {
+    plan: &'a Plan,
+    id: Uuid,
+    version: i32,
+    whole: Span,
+}
+
+/// The roadmap that was active until another came, if there was one.
+struct Superseded {
+    id: Option<Uuid>,
+    version: Option<i32>,
+}
+
+impl Plan {
+    fn version(&self, context: &Context, version: i32) -> Created<'_> {
+        let whole = timeline::whole(context.now.date_naive(), self.weeks);
+        Created { plan: self, id: id::new(context.now), version, whole }
+    }
+}
+
+impl Created<'_> {
+    fn response(&self) -> CreateRoadmapResponse {
+        CreateRoadmapResponse { roadmap_id: self.id.to_string(), version: self.version, status: ACTIVE.to_owned() }
+    }
+
+    /// Stores the roadmap with all that belongs to it, its goal included; `None` where the goal is at another version.
+    async fn insert(
+        &self,
+        executor: impl PgExecutor<'_>,
+        context: &Context,
+        subject: Subject,
+    ) -> Result<Option<Superseded>> {
+        let stages = Stages::lay_out(self.plan, self.whole, context.now);
+        let event = RoadmapCreated {
+            roadmap_id: self.id,
+            user_id: subject.user_id,
+            goal_key: self.plan.goal_key.clone(),
+            version: self.version.unsigned_abs(),
+        };
+        let event = Row::new(context, subject, &event)?;
+        let inserted = sqlx::query_file_as!(
+            Superseded,
+            "src/roadmaps/insert.sql",
+            subject.tenant_id,
+            subject.user_id,
+            id::new(context.now),
+            self.plan.goal_key,
+            self.plan.target_role,
+            self.whole.end,
+            context.now,
+            self.version,
+            self.id,
+            self.whole.start,
+            i32::from(self.plan.weeks),
+            &stages.ids,
+            &self.plan.stage_titles,
+            &stages.starts,
+            &stages.ends,
+            &stages.milestones.ids,
+            &stages.milestones.stage_ids,
+            &stages.milestones.positions,
+            &stages.milestones.titles,
+            &stages.milestones.due_dates,
+            Decimal::from(TARGET_PROFICIENCY),
+            event.event_id,
+            event.topic,
+            event.key,
+            event.headers,
+            event.value,
+        );
+        Ok(inserted.fetch_optional(executor).await?)
+    }
 }
 
 /// A plan's stages and milestones as the columns of their rows.
@@ -253,29 +246,52 @@ impl Stages {
     }
 }
 
-/// The subject's newest active roadmap; `NOT_FOUND` as a status where there is none.
+/// A user's newest active roadmap.
+#[derive(Debug, Clone)]
+pub struct Active {
+    tenant_id: Uuid,
+    user_id: Uuid,
+    id: Uuid,
+    version: i32,
+}
+
+impl Active {
+    /// The answer to whoever asks for it; `NOT_FOUND` as a status where there is none.
+    pub fn response(active: Option<Self>) -> GetActiveRoadmapResponse {
+        match active {
+            Some(Self { id, version, .. }) => {
+                GetActiveRoadmapResponse { roadmap_id: id.to_string(), version, status: ACTIVE.to_owned() }
+            }
+            None => GetActiveRoadmapResponse { status: "NOT_FOUND".to_owned(), ..Default::default() },
+        }
+    }
+}
+
+/// The newest active roadmaps of those of `subjects` who have one.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn find_active(db: &Db, subject: Subject) -> Result<GetActiveRoadmapResponse> {
-    let found = sqlx::query!(
-        r#"select r.id as "id!", r.version as "version!", r.status as "status!"
-           from app_scope($1) scope(tenant_id)
+pub async fn find_active(db: Db, subjects: Vec<Subject>) -> Result<HashMap<Subject, Active>> {
+    let (tenant_ids, user_ids): (Vec<_>, Vec<_>) = subjects.into_iter().map(|s| (s.tenant_id, s.user_id)).unzip();
+    // The lateral references set the scope of one row's tenant after the other's.
+    let roadmaps = sqlx::query_as!(
+        Active,
+        r#"select asked.tenant_id as "tenant_id!", asked.user_id as "user_id!", r.id as "id!", r.version as "version!"
+           from unnest($1::uuid[], $2::uuid[]) as asked(tenant_id, user_id)
+           cross join lateral app_scope(asked.tenant_id) scope(tenant_id)
            cross join lateral (
-               select id, version, status from roadmaps
-               where tenant_id = scope.tenant_id and user_id = $2 and status = 'ACTIVE' and deleted_at is null
+               select id, version from roadmaps
+               where tenant_id = scope.tenant_id and user_id = asked.user_id and status = 'ACTIVE' and deleted_at is null
                order by created_at desc, id desc
                limit 1
            ) r"#,
-        subject.tenant_id,
-        subject.user_id,
+        &tenant_ids,
+        &user_ids,
     )
-    .fetch_optional(db)
+    .fetch_all(&db)
     .await?;
-    Ok(found.map_or_else(
-        || GetActiveRoadmapResponse { roadmap_id: String::new(), version: 0, status: "NOT_FOUND".to_owned() },
-        |row| GetActiveRoadmapResponse { roadmap_id: row.id.to_string(), version: row.version, status: row.status },
-    ))
+    let subject = |active: &Active| Subject { user_id: active.user_id, tenant_id: active.tenant_id };
+    Ok(roadmaps.into_iter().map(|active| (subject(&active), active)).collect())
 }
 
 /// Which roadmaps a caller may reach by their id: those of one user, or of all users of a tenant.

@@ -51,13 +51,7 @@ impl Context {
     /// # Errors
     /// 401 where a token came with the call and is not valid, 503 where it could not be checked.
     pub fn caller(&self) -> Result<&Caller> {
-        self.caller.as_ref().map_err(|error| {
-            let copy = Error::new(error.kind(), error.message()).with_code(error.code().to_owned());
-            match error.chain() {
-                Some(chain) => copy.with_source(anyhow::Error::msg(chain)),
-                None => copy,
-            }
-        })
+        self.caller.as_ref().map_err(|error| error.copy())
     }
 
     /// The user who calls.

@@ -146,6 +146,20 @@ impl Error {
         self
     }
 
+    /// The same failure for somebody else whom it meets too.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let parts = &*self.0;
+        Self(Box::new(Parts {
+            kind: parts.kind,
+            code: parts.code.clone(),
+            message: parts.message.clone(),
+            fields: parts.fields.clone(),
+            retry_after: parts.retry_after,
+            source: self.chain().map(anyhow::Error::msg),
+        }))
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         self.0.kind

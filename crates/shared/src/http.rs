@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,11 +17,11 @@ use axum::{
     routing::get,
     serve::ListenerExt,
 };
+use futures::FutureExt;
 use ipnet::IpNet;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
@@ -86,10 +87,6 @@ pub fn router(routes: Router, edge: Edge, readiness: Readiness) -> Router {
         .merge(own)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            Error::internal(anyhow::anyhow!("a handler panicked")).into_response()
-        }))
         .layer(from_fn_with_state(edge, pass))
 }
 
@@ -120,7 +117,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     Ok(())
 }
 
-/// Every request passes here once, in and out.
+/// Every request passes here once, in and out. It is one layer for all that the edge does, because axum puts each layer into a
+/// box of its own and copies all of them for every request.
 async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -140,9 +138,11 @@ async fn pass(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -
     request.extensions_mut().insert(correlation);
     request.extensions_mut().insert(Arc::clone(&edge));
     let (timeout, ending, version) = (edge.timeout, edge.ending.clone(), request.version());
+    DefaultBodyLimit::max(BODY_LIMIT).apply(&mut request);
     let answer = async move {
         limited?;
-        Ok::<_, Error>(next.run(read_ahead(request).await?).await)
+        let answered = AssertUnwindSafe(next.run(read_ahead(request).await?)).catch_unwind().await;
+        answered.map_err(|_| Error::internal(anyhow::anyhow!("a handler panicked")))
     };
     let overdue = ending.overdue;
     let work = async move {

@@ -10,11 +10,12 @@
 //! | [`service_secret`] | what services prove themselves to each other by |
 //! | [`http`], [`extract`], [`health`] | the HTTP edge |
 //! | [`grpc`], [`proto`] | channels, servers, generated code |
-//! | [`db`], [`idempotency`], [`page`], [`sweep`] | PostgreSQL |
+//! | [`db`], [`batch`], [`idempotency`], [`page`], [`sweep`] | PostgreSQL |
 //! | [`events`], [`outbox`], [`consumer`], [`dead_letter`], [`projection`], [`kafka`] | events out and in |
 //! | [`telemetry`], [`metrics`], [`trace`] | logs, metrics, traces |
 //! | [`clock`], [`id`] | time and ids |
 
+pub mod batch;
 pub mod boot;
 pub mod clock;
 pub mod config;

@@ -24,10 +24,23 @@ pub(super) struct Topic {
     key: String,
     /// Chat modes in which a question without other signs is about this topic.
     modes: Vec<String>,
-    /// Beginnings of words and phrases that show the topic.
-    keywords: Vec<String>,
+    keywords: Vec<Keyword>,
     advice: Vec<String>,
     question: String,
+}
+
+/// The beginning of a word or phrase that shows a topic; a short one is a whole word. Kept as it is looked for in a text
+/// whose words stand between single spaces.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+struct Keyword(String);
+
+impl From<String> for Keyword {
+    fn from(keyword: String) -> Self {
+        let keyword = normalise(&keyword);
+        let end = if keyword.chars().count() < 4 { " " } else { "" };
+        Self(format!(" {keyword}{end}"))
+    }
 }
 
 /// Answers the last thing the user said. `messages` are pairs of role and text.
@@ -71,14 +84,7 @@ pub(super) fn first_advice(catalog: &Catalog, text: &str) -> Option<String> {
 /// The topic with the most keywords in `text`.
 fn topic<'a>(catalog: &'a Catalog, text: &str) -> Option<&'a Topic> {
     let padded = format!(" {} ", normalise(text));
-    let hits = |topic: &Topic| {
-        let found = topic.keywords.iter().filter(|keyword| {
-            let keyword = normalise(keyword);
-            let whole = keyword.chars().count() < 4;
-            padded.contains(&format!(" {keyword}{}", if whole { " " } else { "" }))
-        });
-        found.count()
-    };
+    let hits = |topic: &Topic| topic.keywords.iter().filter(|Keyword(keyword)| padded.contains(keyword)).count();
     let mut best: Option<(&Topic, usize)> = None;
     for topic in &catalog.topics {
         let count = hits(topic);

@@ -100,7 +100,7 @@ async fn deliver(db: &Db, events: &[Envelope]) {
 
 /// Brings `kpi_daily` up to date for `now`.
 async fn count_days(db: &Db, now: DateTime<Utc>) {
-    while kpi_daily::step(db, now).await.unwrap() {}
+    while kpi_daily::step(db, now).await.unwrap().more {}
 }
 
 /// The rows of a query that returns JSON.

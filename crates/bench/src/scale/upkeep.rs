@@ -44,7 +44,7 @@ pub(super) async fn measure(fleet: &Fleet, report: &mut Report) -> Result<()> {
     })
     .await?;
     // The paths before have left some.
-    while careeros_analytics::daily::step(&analytics, clock.now()).await? {}
+    while careeros_analytics::daily::step(&analytics, clock.now()).await?.more {}
     timed(report, "analytics: days to count, none", async || {
         careeros_analytics::daily::step(&analytics, clock.now()).await.map(drop)
     })
@@ -58,12 +58,12 @@ pub(super) async fn begin_day(fleet: &mut Fleet, report: &mut Report) -> Result<
     sqlx::raw_sql("update kpi_open set day = day - 1; analyze kpi_open").execute(&mut connection).await?;
     let (db, clock): (Db, _) = (fleet.db(Service::Analytics)?, Clock::system());
     let started = Instant::now();
-    let mut more = careeros_analytics::daily::step(&db, clock.now()).await.context("a day does not begin")?;
+    let mut more = careeros_analytics::daily::step(&db, clock.now()).await.context("a day does not begin")?.more;
     report.figure("upkeep: analytics: a day begins for all tenants", started.elapsed().as_secs_f64() * 1e3, "ms");
     let mut steps = Vec::new();
     while more && steps.len() < STEPS {
         let started = Instant::now();
-        more = careeros_analytics::daily::step(&db, clock.now()).await.context("days are not counted")?;
+        more = careeros_analytics::daily::step(&db, clock.now()).await.context("days are not counted")?.more;
         steps.push(started.elapsed().as_secs_f64() * 1e3);
     }
     if let Some([median]) = percentiles(steps, [0.5]) {

@@ -26,7 +26,7 @@ impl TestGateway {
     pub(crate) async fn start(settings: &[(&str, &str)], users: &[&TestUser]) -> Self {
         let clock = testing::clock();
         let db = TestDb::new(&MIGRATIONS).await;
-        let app = App { db: db.clone(), directory: testing::directory(users) };
+        let app = App::new(db.clone(), testing::directory(users));
         let profile = TestService::new(&clock, app.routes(), |_| axum::Router::new());
         let peers = Peers { profile: profile.transport, ..nobody() };
         let config = read(settings);

@@ -1,8 +1,12 @@
+use careeros_profile::profiles;
 use careeros_shared::{
+    directory::Subject,
     identity::Role,
     testing::{self, TestUser},
 };
+use futures::future::join_all;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::start;
 
@@ -49,6 +53,47 @@ async fn the_token_decides_whose_profile_it_is() {
     let nobodys = service.get(&stranger.token, &format!("/profiles/{}", testing::id())).await.expect(403);
     assert_eq!(theirs.json["detail"], nobodys.json["detail"]);
     service.get(&ada.token, &format!("/profiles/{}", admin.id)).await.expect(403);
+}
+
+#[tokio::test]
+async fn profiles_that_are_read_together_stay_within_their_tenants() {
+    let users: Vec<_> = std::iter::repeat_with(TestUser::student).take(20).collect();
+    let (service, db) = start(&users.iter().collect::<Vec<_>>()).await;
+    let path = |user: &TestUser| format!("/profiles/{}", user.id);
+    // The last one stores nothing.
+    for user in &users[..19] {
+        service.put(&user.token, &path(user), json!({"fullName": user.id})).await.expect(200);
+    }
+    let read = join_all(users.iter().map(async |user| service.get(&user.token, &path(user)).await)).await;
+    for (number, (user, profile)) in users.iter().zip(read).enumerate() {
+        let name = if number < 19 { user.id.to_string() } else { String::new() };
+        let profile = profile.expect(200).json;
+        assert_eq!((&profile["user_id"], &profile["full_name"]), (&json!(user.id), &json!(name)));
+    }
+
+    // Whoever asks with a tenant that is not the user's gets nothing, whoever else is read by the same statement.
+    let own = |user: &TestUser| Subject { user_id: user.id, tenant_id: user.tenant_id };
+    let foreign = |user: &TestUser| Subject { tenant_id: users[0].tenant_id, ..own(user) };
+    let asked = vec![own(&users[0]), foreign(&users[1]), own(&users[2]), foreign(&users[3])];
+    let found = profiles::find(db.clone(), asked.clone()).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert!(found.contains_key(&own(&users[0])) && found.contains_key(&own(&users[2])));
+
+    // Row-level security says the same where a query forgets to.
+    let (tenants, ids): (Vec<_>, Vec<_>) = asked.iter().map(|asked| (asked.tenant_id, asked.user_id)).unzip();
+    let seen: Vec<Uuid> = sqlx::query_scalar(
+        "select p.user_id from unnest($1::uuid[], $2::uuid[]) as asked(tenant_id, user_id)
+         cross join lateral app_scope(asked.tenant_id) scope(tenant_id)
+         cross join lateral (
+             select user_id from profiles where user_id = asked.user_id and scope.tenant_id is not null offset 0
+         ) p",
+    )
+    .bind(tenants)
+    .bind(ids)
+    .fetch_all(&*db)
+    .await
+    .unwrap();
+    assert_eq!(seen, [users[0].id, users[2].id]);
 }
 
 #[tokio::test]

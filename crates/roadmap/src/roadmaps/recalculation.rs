@@ -34,7 +34,9 @@ pub async fn recalculate(db: &Db, context: &Context, reach: Reach, roadmap_id: U
     .or_not_found("roadmap")?;
     let weeks = u16::try_from(roadmap.timeline_weeks).map_err(Error::internal)?;
     let target_end = timeline::whole(roadmap.start_date, weeks).end;
-    if roadmap.status != "ACTIVE" || !move_stages(&mut tx, context, reach.tenant_id, roadmap_id, target_end).await? {
+    if roadmap.status != super::ACTIVE
+        || !move_stages(&mut tx, context, reach.tenant_id, roadmap_id, target_end).await?
+    {
         return Ok(());
     }
     let subject = Subject { user_id: roadmap.user_id, tenant_id: reach.tenant_id };

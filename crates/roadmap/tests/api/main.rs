@@ -33,8 +33,7 @@ struct World {
 async fn start(users: &[&TestUser]) -> World {
     let (db, clock, ai) = (TestDb::new(&MIGRATIONS).await, testing::clock(), AiCore::default());
     let flows = TestService::new(&clock, ai.clone().routes(), |_| axum::Router::new());
-    let app =
-        App { db: db.clone(), directory: testing::directory(users), ai: AiCoreServiceClient::new(flows.transport) };
+    let app = App::new(db.clone(), testing::directory(users), AiCoreServiceClient::new(flows.transport));
     let service = TestService::new(&clock, app.routes(), careeros_rest::roadmaps::service_routes);
     World { service, db, clock, ai }
 }

@@ -96,6 +96,27 @@ async fn roadmaps_made_at_once_get_a_version_each_and_one_stays_active() {
 }
 
 #[tokio::test]
+async fn a_further_roadmap_to_a_goal_changes_the_goal_of_its_user_alone() {
+    let (ada, bob) = (TestUser::student(), TestUser::student());
+    let world = start(&[&ada, &bob]).await;
+    // Two users may have goals of the same name.
+    for user in [&ada, &bob] {
+        let first = world.service.post(&user.token, "/roadmaps", goal("backend")).await.expect(201).json;
+        assert_eq!(first["version"], 1);
+    }
+    let again = json!({"goalKey": "backend", "targetRole": "Lead", "timelineWeeks": 30});
+    let second = world.service.post(&ada.token, "/roadmaps", again).await.expect(201).json;
+    assert_eq!(second["version"], 2);
+    let goals: Vec<(String, i32)> =
+        sqlx::query_as("select target_role, latest_version from career_goals order by latest_version")
+            .fetch_all(&world.db.admin)
+            .await
+            .unwrap();
+    assert_eq!(goals[1], ("Lead".to_owned(), 2));
+    assert_ne!(goals[0].0, "Lead");
+}
+
+#[tokio::test]
 async fn half_a_roadmap_never_stays() {
     let ada = TestUser::student();
     let world = start(&[&ada]).await;
