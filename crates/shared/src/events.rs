@@ -25,10 +25,10 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync {
     }
 }
 
-/// What a record's value holds; version 1 has exactly these fields.
+/// What a record's value holds; version 1 has exactly these fields. One that is read has its payload as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Envelope {
+pub struct Envelope<P = serde_json::Value> {
     /// Unique per event; consumers apply each id once.
     pub event_id: Uuid,
     /// Which payload it is.
@@ -52,7 +52,7 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// As the event's type says.
-    pub payload: serde_json::Value,
+    pub payload: P,
 }
 
 fn rfc3339<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -118,7 +118,7 @@ impl Row {
             request_id: None,
             tenant_id: about.tenant_id.to_string(),
             user_id,
-            payload: serde_json::to_value(event).map_err(Error::internal)?,
+            payload: event,
         };
         let headers = json!({
             "event_type": E::TYPE,
