@@ -71,7 +71,7 @@ impl RoadmapService for App {
     ) -> Result<Response<GetActiveRoadmapResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(Active::response(self.active.get(subject).await?)))
+        Ok(Response::new(Active::response(self.active.get(subject).await?.as_ref())))
     }
 
     async fn get_roadmap(&self, request: Request<GetRoadmapRequest>) -> Result<Response<GetRoadmapResponse>, Status> {

@@ -257,9 +257,9 @@ pub struct Active {
 
 impl Active {
     /// The answer to whoever asks for it; `NOT_FOUND` as a status where there is none.
-    pub fn response(active: Option<Self>) -> GetActiveRoadmapResponse {
+    pub fn response(active: Option<&Self>) -> GetActiveRoadmapResponse {
         match active {
-            Some(Self { id, version, .. }) => {
+            Some(&Self { id, version, .. }) => {
                 GetActiveRoadmapResponse { roadmap_id: id.to_string(), version, status: ACTIVE.to_owned() }
             }
             None => GetActiveRoadmapResponse { status: "NOT_FOUND".to_owned(), ..Default::default() },
