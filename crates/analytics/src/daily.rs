@@ -39,9 +39,12 @@ pub async fn keep(db: Db, clock: Clock) {
     }
 }
 
-/// Counts for all tenants that are noted when it begins. One that is noted again meanwhile waits for the next round: else
-/// tenants with changes all the time would be counted without a pause.
-async fn round(db: &Db, clock: &Clock) -> Result<()> {
+/// Counts for as many tenants as are noted when it begins. What is noted meanwhile waits for the next round: else tenants with
+/// changes all the time would be counted without a rest.
+///
+/// # Errors
+/// 503 where the database is away.
+pub async fn round(db: &Db, clock: &Clock) -> Result<()> {
     let waiting = sqlx::query_scalar!(r#"select count(distinct tenant_id) as "waiting!" from kpi_changes"#);
     let mut tx = db.begin_system().await?;
     let mut waiting = waiting.fetch_one(&mut *tx).await?;

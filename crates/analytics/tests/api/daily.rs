@@ -1,6 +1,8 @@
 //! `kpi_daily` as reports read it.
 
-use careeros_analytics::platform;
+use std::time::Duration;
+
+use careeros_analytics::{daily, platform};
 use careeros_shared::testing;
 use serde_json::{Value, json};
 
@@ -54,6 +56,24 @@ async fn every_day_gets_a_row_without_events_until_nothing_counts() {
     assert_eq!(table[29], json!(["2026-01-30", 0, 0, 1, 0.00, 1.0000]));
     assert!(rows(&fixture.db, "select to_jsonb(o) from kpi_open o").await.is_empty());
     assert!(rows(&fixture.db, "select to_jsonb(c) from kpi_changes c").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_round_ends_while_tenants_change_all_the_time() {
+    let fixture = Fixture::start().await;
+    let admin = &fixture.db.admin;
+    // Whoever is taken to be counted is noted again at once, and there are more than a step takes.
+    for sql in [
+        "create function note_again() returns trigger language plpgsql as $$
+         begin insert into kpi_changes values (old.tenant_id, old.since); return null; end $$",
+        "create trigger note_again after delete on kpi_changes for each row execute function note_again()",
+        "insert into kpi_changes select gen_random_uuid(), '2026-01-05' from generate_series(1, 250)",
+    ] {
+        sqlx::query(sql).execute(admin).await.unwrap();
+    }
+    let round = daily::round(&fixture.db, &fixture.clock);
+    tokio::time::timeout(Duration::from_secs(30), round).await.expect("it ends").unwrap();
+    assert_eq!(rows(&fixture.db, "select to_jsonb(c) from kpi_changes c").await.len(), 250);
 }
 
 #[tokio::test]
