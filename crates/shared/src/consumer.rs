@@ -40,7 +40,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// How long a batch waits to fill after its first record.
 const LINGER: Duration = Duration::from_millis(10);
 /// The time from one batch that is not full to the next: a transaction costs much the same for one event as for fifty.
-const SPACING: Duration = Duration::from_millis(100);
+const SPACING: Duration = Duration::from_millis(50);
 /// The pauses before each further try of the records that fail; then they are dead.
 const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 /// How long the last commit of offsets may take; without it some records are read again and dropped by the inbox.
