@@ -13,7 +13,7 @@ use super::gap;
 use super::inventory::Inventory;
 use super::scoring::{self, Criterion, Score};
 use super::target::{self, Grade, Target};
-use super::words::{Context, counted, normalise};
+use super::words::{Context, Keyword, counted, normalise};
 use super::{Answer, as_f64};
 
 const COUNT_FIELDS: &[&str] = &["questioncount", "count", "numberofquestions", "numquestions", "limit"];
@@ -59,7 +59,7 @@ pub(super) struct Question {
 pub(super) struct Point {
     pub(super) point: String,
     /// Any of these shows that the point was made; beginnings of words count.
-    pub(super) keywords: Vec<String>,
+    pub(super) keywords: Vec<Keyword>,
 }
 
 #[derive(Serialize)]
@@ -372,7 +372,7 @@ mod tests {
             assert!(question.points.len() >= 3, "{}", question.id);
             for point in &question.points {
                 assert!(!point.keywords.is_empty());
-                assert!(point.keywords.iter().all(|keyword| !normalise(keyword).is_empty()));
+                assert!(point.keywords.iter().all(|keyword| !keyword.is_in("  ")));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 
 use super::catalog::{Catalog, Role, SkillId};
-use super::words::{Context, normalise, words};
+use super::words::{Context, Keyword, normalise, padded, words};
 
 /// What the mentor says about itself at the end of every answer.
 const HONESTY: &str = "(Answered from CareerOS's rules and skill catalogue: no language model was available.)";
@@ -24,23 +24,10 @@ pub(super) struct Topic {
     key: String,
     /// Chat modes in which a question without other signs is about this topic.
     modes: Vec<String>,
+    /// Each shows the topic.
     keywords: Vec<Keyword>,
     advice: Vec<String>,
     question: String,
-}
-
-/// The beginning of a word or phrase that shows a topic; a short one is a whole word. Kept as it is looked for in a text
-/// whose words stand between single spaces.
-#[derive(Debug, Deserialize)]
-#[serde(from = "String")]
-struct Keyword(String);
-
-impl From<String> for Keyword {
-    fn from(keyword: String) -> Self {
-        let keyword = normalise(&keyword);
-        let end = if keyword.chars().count() < 4 { " " } else { "" };
-        Self(format!(" {keyword}{end}"))
-    }
 }
 
 /// Answers the last thing the user said. `messages` are pairs of role and text.
@@ -83,8 +70,8 @@ pub(super) fn first_advice(catalog: &Catalog, text: &str) -> Option<String> {
 
 /// The topic with the most keywords in `text`.
 fn topic<'a>(catalog: &'a Catalog, text: &str) -> Option<&'a Topic> {
-    let padded = format!(" {} ", normalise(text));
-    let hits = |topic: &Topic| topic.keywords.iter().filter(|Keyword(keyword)| padded.contains(keyword)).count();
+    let padded = padded(text);
+    let hits = |topic: &Topic| topic.keywords.iter().filter(|keyword| keyword.is_in(&padded)).count();
     let mut best: Option<(&Topic, usize)> = None;
     for topic in &catalog.topics {
         let count = hits(topic);

@@ -9,7 +9,7 @@ use super::answers::Given;
 use super::as_f64;
 use super::catalog::Catalog;
 use super::interview::{Kind, Question};
-use super::words::{Context, normalise};
+use super::words::{Context, Keyword, normalise, padded};
 
 /// Without a word on the topic an answer never scores more than this.
 const OFF_TOPIC_LIMIT: f64 = 25.0;
@@ -219,22 +219,12 @@ struct Text {
 
 impl Text {
     fn new(answer: &str) -> Self {
-        let padded = format!(" {} ", normalise(answer));
+        let padded = padded(answer);
         let sentence = |part: &&str| part.split_whitespace().count() >= 3;
         Self {
             sentences: answer.split(['.', '!', '?', '\n', ';']).filter(sentence).count(),
             count: padded.split_whitespace().count(),
             padded,
-        }
-    }
-
-    /// Whether the text holds a phrase; long ones may be the beginning of a word.
-    fn mentions(&self, phrase: &str) -> bool {
-        let phrase = normalise(phrase);
-        if phrase.chars().count() >= 4 {
-            self.padded.contains(&format!(" {phrase}"))
-        } else {
-            self.padded.contains(&format!(" {phrase} "))
         }
     }
 
@@ -251,7 +241,7 @@ impl Text {
 /// The points made and the points missed.
 fn points(question: &Question, text: &Text) -> (Vec<String>, Vec<String>) {
     let (covered, missing): (Vec<_>, Vec<_>) =
-        question.points.iter().partition(|point| point.keywords.iter().any(|keyword| text.mentions(keyword)));
+        question.points.iter().partition(|point| point.keywords.iter().any(|keyword| keyword.is_in(&text.padded)));
     let names = |points: Vec<&super::interview::Point>| points.iter().map(|each| each.point.clone()).collect();
     (names(covered), names(missing))
 }
@@ -259,7 +249,10 @@ fn points(question: &Question, text: &Text) -> (Vec<String>, Vec<String>) {
 /// For a question outside the bank: words of the question taken up, and skills named.
 fn relevance_of_unknown(catalog: &Catalog, given: &Given, text: &Text) -> f64 {
     let asked = normalise(&given.question);
-    let taken_up = asked.split(' ').filter(|word| word.chars().count() >= 5 && text.mentions(word)).count();
+    let taken_up = asked
+        .split(' ')
+        .filter(|word| word.chars().count() >= 5 && Keyword::from((*word).to_owned()).is_in(&text.padded))
+        .count();
     let skills = catalog.skills_in(&given.answer, Context::Prose).len();
     (as_f64(taken_up) * 20.0 + as_f64(skills) * 20.0).min(100.0)
 }

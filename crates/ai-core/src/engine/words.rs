@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
+
 /// Characters that separate the items of a list, line ends included.
 const LIST_MARKS: &[char] = &[',', ';', '/', '|', '•', '·', '(', ')', '[', ']', ':', '*', '\n'];
 
@@ -56,6 +58,31 @@ pub(super) fn words(text: &str) -> Vec<Word<'_>> {
 pub(super) fn normalise(text: &str) -> String {
     let lower: Vec<String> = words(text).into_iter().map(|word| word.lower).collect();
     lower.join(" ")
+}
+
+/// The words of `text` as a [`Keyword`] is looked for in them: [`normalise`]d, with a space at both ends.
+pub(super) fn padded(text: &str) -> String {
+    format!(" {} ", normalise(text))
+}
+
+/// A word or phrase to look for; a long one may be the beginning of a word. Kept as it stands in [`padded`] text.
+#[derive(Debug, Deserialize)]
+#[serde(from = "String")]
+pub(super) struct Keyword(String);
+
+impl From<String> for Keyword {
+    fn from(keyword: String) -> Self {
+        let keyword = normalise(&keyword);
+        let end = if keyword.chars().count() < 4 { " " } else { "" };
+        Self(format!(" {keyword}{end}"))
+    }
+}
+
+impl Keyword {
+    /// Whether `padded` text holds it.
+    pub(super) fn is_in(&self, padded: &str) -> bool {
+        padded.contains(&self.0)
+    }
 }
 
 /// `text` as a key: lower case letters and digits joined by `_`, at most 64 characters.
