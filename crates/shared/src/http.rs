@@ -1,5 +1,7 @@
 //! The HTTP edge of every service: correlation, client address, limits, request log, metrics, health, errors as problems.
 
+mod door;
+
 use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
@@ -24,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::door::Door;
 use crate::{
     clock::Clock,
     correlation::{self, CORRELATION_ID, Correlation},
@@ -41,6 +44,8 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 const SHORT_BODY: usize = 64 * 1024;
 /// The largest sum of header names and values in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;
+/// How long a request may be on its way over a connection after the last one was taken.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// What the edge needs, and what the extractors find in a request's extensions.
 #[derive(Debug, Clone)]
@@ -101,18 +106,23 @@ pub async fn not_found() -> Error {
     Error::new(Kind::NotFound, "there is no such path")
 }
 
-/// Serves `router` on `listener` until `shutdown`; requests under way are finished.
+/// Serves `router` on `listener` until `closing`; requests under way, and those on their way, are finished.
 ///
 /// # Errors
 /// Where the server fails.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let listener = listener.tap_io(|stream| {
+pub async fn serve(listener: TcpListener, router: Router, closing: CancellationToken) -> anyhow::Result<()> {
+    let (door, closed) = Door::new(listener, closing);
+    let listener = door.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(error = %error, "TCP_NODELAY could not be set");
         }
     });
     axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .with_graceful_shutdown(async move {
+            closed.cancelled().await;
+            // The server ends connections on which nothing has been read, too.
+            tokio::time::sleep(LINGER).await;
+        })
         .await?;
     Ok(())
 }

@@ -266,14 +266,10 @@ async fn a_service_that_ends_alone_finishes_what_it_took_and_a_retry_gets_the_on
         let name = BINARIES[service];
         assert!(!seen.failures.is_empty(), "nobody has noticed that {name} was away");
         for failure in &seen.failures {
-            // A gateway that is away answers nothing.
-            let is_clear = failure.status == (service != GATEWAY).then_some(503);
+            // Nothing was sent to a gateway that is away.
+            let is_clear = if service == GATEWAY { failure.unconnected } else { failure.status == Some(503) };
             assert!(is_clear, "{name}: {failure}");
         }
-        // Nobody reaches it, but for who connects in the moment in which it stops listening: the system resets what has not
-        // been taken yet. A balancer has looked elsewhere by then.
-        let reset = seen.failures.iter().filter(|failure| service == GATEWAY && !failure.unconnected);
-        assert!(reset.count() <= 2, "{name} left what it took:\n{}", listed(&seen));
         for draft in &mut seen.drafts {
             let id = door.make(draft).await.unwrap_or_else(|failure| panic!("a retry: {failure}"));
             assert_eq!(draft.id.get_or_insert_with(|| id.clone()), &id, "a retry made another draft");

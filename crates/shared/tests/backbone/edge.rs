@@ -81,21 +81,24 @@ async fn a_panic_is_a_problem_without_its_text() {
     assert_eq!(answer.json["code"], "internal");
 }
 
-#[tokio::test]
-async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
-    let edge = Edge {
+fn edge(ending: Ending) -> Edge {
+    Edge {
         service: "test-service",
         clock: testing::clock(),
         verifier: testing::verifier(),
         trusted_proxies: Vec::new(),
         timeout: Duration::from_secs(30),
-        ending: Ending::default(),
+        ending,
         tracer: Tracer::off(),
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
     let routes = Router::new().route("/closed", post(async || Error::unauthenticated("a token is needed")));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let router = http::router(routes, edge, Readiness::default());
+    let router = http::router(routes, edge(Ending::default()), Readiness::default());
     let _server = tokio::spawn(http::serve(listener, router, CancellationToken::new()));
     for _ in 0..2 {
         // Python's and Java's clients send head and body apart.
@@ -114,6 +117,11 @@ async fn a_refusal_leaves_the_connection_open_for_the_next_request() {
 /// Asks over `client` for `path`; the answer, and whether the connection was closed after it.
 async fn ask(client: &mut TcpStream, path: &str) -> (String, bool) {
     client.write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).await.unwrap();
+    answer(client).await
+}
+
+/// The answer that comes over `client`, and whether the connection was closed after it.
+async fn answer(client: &mut TcpStream) -> (String, bool) {
     let mut answer = vec![0; 4096];
     let length = client.read(&mut answer).await.unwrap();
     let closed = tokio::time::timeout(Duration::from_millis(200), client.read(&mut [0; 1])).await;
@@ -123,15 +131,6 @@ async fn ask(client: &mut TcpStream, path: &str) -> (String, bool) {
 #[tokio::test]
 async fn a_server_that_is_asked_to_end_answers_on_and_lets_its_connections_go() {
     let ending = Ending::default();
-    let edge = Edge {
-        service: "test-service",
-        clock: testing::clock(),
-        verifier: testing::verifier(),
-        trusted_proxies: Vec::new(),
-        timeout: Duration::from_secs(30),
-        ending: ending.clone(),
-        tracer: Tracer::off(),
-    };
     let (reached, mut requests) = tokio::sync::mpsc::channel(1);
     let slow = async move || {
         reached.send(()).await.unwrap();
@@ -140,7 +139,7 @@ async fn a_server_that_is_asked_to_end_answers_on_and_lets_its_connections_go() 
     let routes = Router::new().route("/slow", get(slow));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = http::router(routes, edge, Readiness::default());
+    let router = http::router(routes, edge(ending.clone()), Readiness::default());
     let server = tokio::spawn(http::serve(listener, router, ending.closing.clone()));
     let mut client = TcpStream::connect(address).await.unwrap();
     let (answer, closed) = ask(&mut client, "/health/ready").await;
@@ -160,6 +159,34 @@ async fn a_server_that_is_asked_to_end_answers_on_and_lets_its_connections_go() 
     ending.overdue.cancel();
     let (answer, closed) = waiting.await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("retry-after: 1") && closed, "{answer}");
+    server.await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn what_a_client_has_sent_before_the_server_closes_is_answered() {
+    let ending = Ending::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = http::router(Router::new(), edge(ending.clone()), Readiness::default());
+    let server = tokio::spawn(http::serve(listener, router, ending.closing.clone()));
+    // These have been taken when one that came later is answered.
+    let taken: Vec<_> = (0..8).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+    let (_, closed) = ask(&mut TcpStream::connect(address).await.unwrap(), "/health/live").await;
+    assert!(!closed);
+    // Nothing is awaited from here on, so that the server, which shares this thread, has not seen any of it when it closes.
+    let queued = (0..8).map(|_| std::net::TcpStream::connect(address).unwrap());
+    let clients: Vec<_> = taken.into_iter().chain(queued).collect();
+    for mut client in &clients {
+        std::io::Write::write_all(&mut client, b"GET /health/live HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    }
+    ending.asked.cancel();
+    ending.closing.cancel();
+    for client in clients {
+        client.set_nonblocking(true).unwrap();
+        let (answer, closed) = answer(&mut TcpStream::from_std(client).unwrap()).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close") && closed, "{answer}");
+    }
     server.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
 }
