@@ -18,7 +18,6 @@ use chrono::{DateTime, Utc};
 use prost::Message;
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use serde_json::{Map, Value};
-use sqlx::PgExecutor;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,6 +29,10 @@ use crate::{
     output,
     provider::Tokens,
 };
+
+pub mod record;
+
+use record::Record;
 
 /// The most characters of an input, serialised.
 const INPUT_MAX: usize = 20_000;
@@ -251,12 +254,12 @@ impl Execution<'_> {
         subject: Subject,
         answer: Option<(&Claim, &R)>,
     ) -> Result<()> {
+        let record = self.to_record(context, subject)?;
         match answer.filter(|_| context.idempotency_key.is_some()) {
-            // The statement is a transaction of its own and says itself whose rows it sees: one round trip.
-            None => self.insert(&core.db, context, subject).await?,
+            None => core.records.submit(record).await?,
             Some((claim, response)) => {
                 let mut tx = core.db.begin(subject.tenant_id).await?;
-                self.insert(&mut *tx, context, subject).await?;
+                record::insert(&mut *tx, &[record]).await?;
                 claim.complete(&mut tx, response).await?;
                 tx.commit().await?;
             }
@@ -266,58 +269,27 @@ impl Execution<'_> {
         Ok(())
     }
 
-    /// Writes conversation, output, usage and events. Executions of one user are facts that do not depend on each other,
-    /// so there is no row to lock before the events are written.
-    async fn insert(&self, executor: impl PgExecutor<'_>, context: &Context, subject: Subject) -> Result<()> {
-        let (tokens, events) = (self.tokens(), self.events(context, subject)?);
-        sqlx::query!(
-            "with scope as materialized (
-                 select tenant_id from app_scope($1)
-             ), conversation as (
-                 insert into ai_conversations (id, user_id, tenant_id, flow_name, created_at)
-                 select $2, $3, tenant_id, $4, $5 from scope
-                 returning id, tenant_id
-             ), output as (
-                 insert into ai_outputs (id, execution_id, conversation_id, user_id, tenant_id, flow_name, flow_version,
-                                         output_json, status, confidence, warnings, created_at)
-                 select $6, $7, id, $3, tenant_id, $4, $8, $9::text::jsonb, $10, $11, $12, $5 from conversation
-                 returning execution_id, tenant_id
-             ), usage as (
-                 insert into token_usage (id, execution_id, user_id, tenant_id, model_name, prompt_tokens,
-                                          completion_tokens, total_cost_usd, latency_ms, created_at)
-                 select $6, execution_id, $3, tenant_id, $13, $14, $15, $16, $17, $5 from output
-             )
-             insert into outbox (event_id, topic, key, headers, value, created_at)
-             select event_id, topic, key, headers, value, $5
-             from unnest($18::uuid[], $19::text[], $20::text[], $21::jsonb[], $22::text[])
-                 with ordinality as e(event_id, topic, key, headers, value, position)
-             order by position",
-            subject.tenant_id,
-            id::new(context.now),
-            subject.user_id,
-            self.flow_name,
-            context.now,
-            id::new(context.now),
-            self.id,
-            self.flow_version,
-            self.outcome.output.to_string(),
-            self.outcome.status.as_str(),
-            self.outcome.confidence,
-            &self.outcome.warnings,
-            self.outcome.model,
-            i64::try_from(tokens.prompt).unwrap_or(i64::MAX),
-            i64::try_from(tokens.completion).unwrap_or(i64::MAX),
-            self.cost(),
-            i64::try_from(self.latency.as_millis()).unwrap_or(i64::MAX),
-            &events.iter().map(|event| event.event_id).collect::<Vec<_>>(),
-            &events.iter().map(|event| event.topic.to_owned()).collect::<Vec<_>>(),
-            &events.iter().map(|event| event.key.clone()).collect::<Vec<_>>(),
-            &events.iter().map(|event| event.headers.clone()).collect::<Vec<_>>(),
-            &events.iter().map(|event| event.value.clone()).collect::<Vec<_>>(),
-        )
-        .execute(executor)
-        .await?;
-        Ok(())
+    fn to_record(&self, context: &Context, subject: Subject) -> Result<Record> {
+        let tokens = self.tokens();
+        Ok(Record {
+            subject,
+            created_at: context.now,
+            id: id::new(context.now),
+            conversation_id: id::new(context.now),
+            execution_id: self.id,
+            flow_name: self.flow_name.to_owned(),
+            flow_version: self.flow_version.to_owned(),
+            output: self.outcome.output.to_string(),
+            status: self.outcome.status.as_str(),
+            confidence: self.outcome.confidence,
+            warnings: Value::from(self.outcome.warnings.as_slice()),
+            model: self.outcome.model.clone(),
+            prompt_tokens: i64::try_from(tokens.prompt).unwrap_or(i64::MAX),
+            completion_tokens: i64::try_from(tokens.completion).unwrap_or(i64::MAX),
+            cost: self.cost(),
+            latency_ms: i64::try_from(self.latency.as_millis()).unwrap_or(i64::MAX),
+            events: self.events(context, subject)?,
+        })
     }
 
     /// What is told of the execution, in this order: each call, the whole, and what follows for others.

@@ -22,6 +22,7 @@ use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
 use careeros_shared::{
     Result,
+    batch::Batch,
     boot::{self, Boot, Runtime},
     config::{Service, load},
     context::Context,
@@ -39,6 +40,7 @@ use crate::{
     config::Config,
     engine::Engine,
     entitlement::Entitlement,
+    executions::record::{self, Record},
     flows::Flows,
     pricing::Prices,
     prompts::Prompts,
@@ -82,6 +84,7 @@ pub struct Core {
     pub limits: Limits,
     /// Makes the spans of calls to models.
     pub tracer: Tracer,
+    records: Batch<Record, ()>,
     tasks: TaskTracker,
 }
 
@@ -116,6 +119,10 @@ impl Core {
         limits: Limits,
         tracer: Tracer,
     ) -> anyhow::Result<Self> {
+        let records = Batch::new({
+            let db = db.clone();
+            move |records| record::create_all(db.clone(), records)
+        });
         Ok(Self {
             flows: Flows::new(db.clone()),
             db,
@@ -125,6 +132,7 @@ impl Core {
             entitlement,
             limits,
             tracer,
+            records,
             tasks: TaskTracker::new(),
         })
     }

@@ -83,6 +83,6 @@ impl Handler for Tracker {
 
         let mut changes = mastery::recompute(tx, &context, &learners, touched).await?;
         changes.extend(productivity::recompute(tx, &context, &learners).await?);
-        outbox::publish_all(tx, &context, &changes).await
+        outbox::publish_all(tx, changes).await
     }
 }

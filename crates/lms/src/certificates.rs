@@ -15,7 +15,7 @@ use uuid::Uuid;
 const CODE_LENGTH: usize = 22;
 
 /// A certificate as it is issued where a lesson turns out to be the last one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct New {
     pub(crate) id: Uuid,
     pub(crate) verification_code: String,

@@ -1,7 +1,10 @@
 //! Completed lessons: each counts once, moves the enrollment on, and the last one completes the course.
 
+use std::sync::Arc;
+
 use careeros_shared::{
     Result,
+    batch::Batch,
     context::Context,
     db::Db,
     directory::Subject,
@@ -11,6 +14,7 @@ use careeros_shared::{
     proto::{common::Ack, lms::CompleteLessonRequest},
     validate::Checks,
 };
+use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
@@ -22,33 +26,43 @@ const MINUTES_MAX: i32 = 1440;
 const OK: Ack = Ack { ok: true, message: String::new() };
 
 /// A lesson that the subject says to have completed.
-#[derive(Debug)]
-struct Completion {
+#[derive(Debug, Clone)]
+pub struct Completion {
+    subject: Subject,
     course_id: Uuid,
     lesson_id: Uuid,
     time_spent_minutes: i32,
+    completed_at: DateTime<Utc>,
+    certificate: certificates::New,
+    events: [outbox::Row; 3],
 }
 
 impl Completion {
-    fn parse(request: &CompleteLessonRequest) -> Result<Self> {
+    /// Checks a request; the last lesson of a course brings `certificate`.
+    ///
+    /// # Errors
+    /// 400 naming each wrong field.
+    pub fn parse(
+        context: &Context,
+        subject: Subject,
+        request: &CompleteLessonRequest,
+        certificate: certificates::New,
+    ) -> Result<Self> {
         let mut checks = Checks::new();
         let course_id = checks.ok(id::parse("courseId", &request.course_id));
         let lesson_id = checks.ok(id::parse("lessonId", &request.lesson_id));
         checks.range("timeSpentMinutes", request.time_spent_minutes, 0..=MINUTES_MAX);
         checks.finish()?;
-        Ok(Self {
-            course_id: course_id.unwrap_or_default(),
-            lesson_id: lesson_id.unwrap_or_default(),
-            time_spent_minutes: request.time_spent_minutes,
-        })
-    }
-
-    /// What is published, in this order: the first where the lesson counts, the others where it was the course's last.
-    fn events(&self, context: &Context, subject: Subject, certificate: &certificates::New) -> Result<[outbox::Row; 3]> {
-        let (user_id, course_id, completed_at) = (subject.user_id, self.course_id, context.now);
-        let time_spent_minutes = self.time_spent_minutes.unsigned_abs();
-        let lesson =
-            LessonCompleted { lesson_id: self.lesson_id, course_id, user_id, completed_at, time_spent_minutes };
+        let (course_id, lesson_id) = (course_id.unwrap_or_default(), lesson_id.unwrap_or_default());
+        let (user_id, completed_at) = (subject.user_id, context.now);
+        let time_spent_minutes = request.time_spent_minutes;
+        let lesson = LessonCompleted {
+            lesson_id,
+            course_id,
+            user_id,
+            completed_at,
+            time_spent_minutes: time_spent_minutes.unsigned_abs(),
+        };
         let course = CourseCompleted { user_id, course_id, completed_at };
         let issued = CertificateIssued {
             user_id,
@@ -56,11 +70,37 @@ impl Completion {
             certificate_id: certificate.id,
             verification_code: certificate.verification_code.clone(),
         };
-        Ok([
+        let events = [
             outbox::Row::new(context, subject, &lesson)?,
             outbox::Row::new(context, subject, &course)?,
             outbox::Row::new(context, subject, &issued)?,
-        ])
+        ];
+        Ok(Self { subject, course_id, lesson_id, time_spent_minutes, completed_at, certificate, events })
+    }
+}
+
+/// What became of a lesson that somebody says to have completed.
+#[derive(Debug)]
+pub struct Outcome {
+    has_lesson: bool,
+    is_enrolled: bool,
+    /// Whether it is the first time.
+    counts: bool,
+}
+
+impl Outcome {
+    /// The answer to whoever says so.
+    ///
+    /// # Errors
+    /// 404 where the course has no such lesson or is hidden, 409 where the subject is not enrolled.
+    pub fn answer(&self) -> Result<Ack> {
+        if !self.has_lesson {
+            return Err(Error::not_found("lesson"));
+        }
+        if !self.is_enrolled {
+            return Err(Error::conflict("not_enrolled", "enrol in the course before completing its lessons"));
+        }
+        Ok(OK)
     }
 }
 
@@ -72,78 +112,70 @@ impl Completion {
 /// enrolled.
 pub async fn create(
     db: &Db,
+    together: &Batch<Completion, Outcome>,
     context: &Context,
     subject: Subject,
     request: &CompleteLessonRequest,
-    certificate: &certificates::New,
+    certificate: certificates::New,
 ) -> Result<Ack> {
-    let completion = Completion::parse(request)?;
+    let completion = Completion::parse(context, subject, request, certificate)?;
     if context.idempotency_key.is_none() {
-        // The statement is a transaction of its own and says itself whose rows it sees: one round trip.
-        if insert(db, context, subject, &completion, certificate).await? {
-            db.wake_relay();
-        }
-        return Ok(OK);
+        return together.submit(completion).await?.answer();
     }
     idempotency::run(db, context, "lms.lessons.complete", request, async |claim: idempotency::Claim| {
         let mut tx = db.begin(subject.tenant_id).await?;
-        let counts = insert(&mut *tx, context, subject, &completion, certificate).await?;
+        let outcomes = insert(&mut *tx, std::slice::from_ref(&completion)).await?;
+        outcomes.iter().try_for_each(|outcome| outcome.answer().map(drop))?;
         claim.complete(&mut tx, &OK).await?;
         tx.commit().await?;
-        if counts {
-            db.wake_relay();
-        }
+        db.wake_relay();
         Ok(OK)
     })
     .await
 }
 
-/// Stores the completion with all that follows from it; whether it counts, that is, is the first one.
-async fn insert(
-    executor: impl PgExecutor<'_>,
-    context: &Context,
-    subject: Subject,
-    completion: &Completion,
-    certificate: &certificates::New,
-) -> Result<bool> {
-    let events = completion.events(context, subject, certificate)?;
-    let (mut ids, mut topics, mut keys, mut headers, mut values) = (vec![], vec![], vec![], vec![], vec![]);
-    for event in events {
-        ids.push(event.event_id);
-        topics.push(event.topic.to_owned());
-        keys.push(event.key);
-        headers.push(event.headers);
-        values.push(event.value);
+/// Stores `completions` in one transaction and says what became of each.
+///
+/// # Errors
+/// 503 where the database is away; nothing is stored then.
+pub async fn create_all(db: Db, completions: Arc<[Completion]>) -> Result<Vec<Outcome>> {
+    let outcomes = insert(&db, &completions).await?;
+    if outcomes.iter().any(|outcome| outcome.counts) {
+        db.wake_relay();
     }
-    let outcome = sqlx::query_file!(
+    Ok(outcomes)
+}
+
+async fn insert(executor: impl PgExecutor<'_>, completions: &[Completion]) -> Result<Vec<Outcome>> {
+    let (tenant_ids, user_ids) = Subject::columns(completions.iter().map(|completion| completion.subject));
+    let events: outbox::Columns = completions.iter().flat_map(|completion| completion.events.clone()).collect();
+    let outcomes = sqlx::query_file_as!(
+        Outcome,
         "src/completions/insert.sql",
-        subject.tenant_id,
-        subject.user_id,
-        completion.course_id,
-        completion.lesson_id,
-        completion.time_spent_minutes,
-        context.now,
-        certificate.id,
-        certificate.verification_code,
-        &ids,
-        &topics,
-        &keys,
-        &headers,
-        &values,
+        &tenant_ids,
+        &user_ids,
+        &completions.iter().map(|completion| completion.course_id).collect::<Vec<_>>(),
+        &completions.iter().map(|completion| completion.lesson_id).collect::<Vec<_>>(),
+        &completions.iter().map(|completion| completion.time_spent_minutes).collect::<Vec<_>>(),
+        &completions.iter().map(|completion| completion.completed_at).collect::<Vec<_>>(),
+        &completions.iter().map(|completion| completion.certificate.id).collect::<Vec<_>>(),
+        &completions.iter().map(|completion| completion.certificate.verification_code.clone()).collect::<Vec<_>>(),
+        &events.event_ids,
+        &events.topics,
+        &events.keys,
+        &events.headers,
+        &events.values,
+        &events.created_at,
     )
-    .fetch_one(executor)
+    .fetch_all(executor)
     .await?;
-    if !outcome.has_lesson {
-        return Err(Error::not_found("lesson"));
-    }
-    if !outcome.is_enrolled {
-        return Err(Error::conflict("not_enrolled", "enrol in the course before completing its lessons"));
-    }
-    Ok(outcome.counts)
+    Ok(outcomes)
 }
 
 #[cfg(test)]
 mod tests {
+    use careeros_shared::testing;
+
     use super::*;
 
     #[test]
@@ -154,7 +186,10 @@ mod tests {
             time_spent_minutes: MINUTES_MAX + 1,
             ..CompleteLessonRequest::default()
         };
-        let error = Completion::parse(&request).unwrap_err();
+        let (context, nobody) = (Context::internal(testing::start()), Uuid::nil());
+        let subject = Subject { user_id: nobody, tenant_id: nobody };
+        let certificate = certificates::New::at(context.now, [0; 16]);
+        let error = Completion::parse(&context, subject, &request, certificate).unwrap_err();
         let fields: Vec<_> = error.fields().iter().map(|field| field.field.as_str()).collect();
         assert_eq!(fields, ["courseId", "lessonId", "timeSpentMinutes"]);
     }

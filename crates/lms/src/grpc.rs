@@ -1,6 +1,7 @@
 //! The service's RPCs: each opens its context, finds whom it is about, and calls one function.
 
 use careeros_shared::{
+    batch::Batch,
     db::Db,
     directory::Directory,
     grpc::open,
@@ -21,19 +22,29 @@ use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
     access::{EDITORS, Viewer},
-    catalogue, certificates, completions, courses, enrollments, lessons, modules, publication,
+    catalogue, certificates,
+    completions::{self, Completion, Outcome},
+    courses, enrollments, lessons, modules, publication,
 };
 
 /// What the RPCs work with.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// The database `lms`.
-    pub db: Db,
-    /// Knows users' tenants.
-    pub directory: Directory,
+    db: Db,
+    directory: Directory,
+    completions: Batch<Completion, Outcome>,
 }
 
 impl App {
+    /// RPCs on the database `lms`, with a directory that knows users' tenants.
+    pub fn new(db: Db, directory: Directory) -> Self {
+        let completions = Batch::new({
+            let db = db.clone();
+            move |completions| completions::create_all(db.clone(), completions)
+        });
+        Self { db, directory, completions }
+    }
+
     /// The RPCs.
     pub fn routes(self) -> Routes {
         Routes::new(LmsServiceServer::new(self))
@@ -112,7 +123,8 @@ impl LmsService for App {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, &message.tenant_id).await?;
         let certificate = certificates::New::at(context.now, rand::random());
-        Ok(Response::new(completions::create(&self.db, &context, subject, &message, &certificate).await?))
+        let (db, together) = (&self.db, &self.completions);
+        Ok(Response::new(completions::create(db, together, &context, subject, &message, certificate).await?))
     }
 
     async fn list_enrollments(

@@ -39,6 +39,6 @@ pub async fn run(boot: Boot) -> anyhow::Result<()> {
     let (common, stores) = config::load(&SERVICE, &boot.env, Stores::read).await?;
     let mut runtime = Runtime::new(&SERVICE, common, boot)?;
     let (db, _kafka) = runtime.stores(&stores, &MIGRATIONS)?;
-    let app = grpc::App { db, directory: runtime.directory.clone() };
+    let app = grpc::App::new(db, runtime.directory.clone());
     runtime.serve(app.routes(), careeros_rest::lms::routes).await
 }

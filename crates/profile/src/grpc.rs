@@ -17,7 +17,7 @@ use careeros_shared::{
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::{
-    profiles::{self, Change, Profile},
+    profiles::{self, Change},
     skills,
 };
 
@@ -26,7 +26,7 @@ use crate::{
 pub struct App {
     db: Db,
     directory: Directory,
-    profiles: Batch<Subject, Profile>,
+    profiles: Batch<Subject, GetProfileResponse>,
 }
 
 impl App {
@@ -52,8 +52,7 @@ impl UserProfileService for App {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<GetProfileResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        let profile = self.profiles.get(subject).await?.unwrap_or_else(|| Profile::empty(subject));
-        Ok(Response::new(profile.into()))
+        Ok(Response::new(self.profiles.submit(subject).await?))
     }
 
     async fn update_profile(&self, request: Request<UpdateProfileRequest>) -> Result<Response<Ack>, Status> {

@@ -1,6 +1,6 @@
 //! Profiles: a user's name, title, place, text and time zone.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use careeros_shared::{
     Result,
@@ -13,45 +13,11 @@ use careeros_shared::{
     validate::Checks,
 };
 use chrono_tz::Tz;
-use uuid::Uuid;
 
 /// The time zone of whoever has set none.
 const DEFAULT_TIMEZONE: &str = "UTC";
 /// The longest bio in characters.
 const BIO_MAX: usize = 10_000;
-
-/// A user's profile; empty strings where nothing is stored yet.
-#[derive(Debug, Clone, Default)]
-pub struct Profile {
-    tenant_id: Uuid,
-    user_id: Uuid,
-    full_name: String,
-    title: String,
-    location: String,
-    bio: String,
-    timezone: String,
-}
-
-impl Profile {
-    /// The profile of a subject who has stored nothing.
-    pub fn empty(subject: Subject) -> Self {
-        Self { tenant_id: subject.tenant_id, user_id: subject.user_id, ..Self::default() }
-    }
-}
-
-impl From<Profile> for GetProfileResponse {
-    fn from(profile: Profile) -> Self {
-        let timezone = if profile.timezone.is_empty() { DEFAULT_TIMEZONE.to_owned() } else { profile.timezone };
-        Self {
-            user_id: profile.user_id.to_string(),
-            full_name: profile.full_name,
-            title: profile.title,
-            location: profile.location,
-            bio: profile.bio,
-            timezone,
-        }
-    }
-}
 
 /// What of a profile shall change; `None` keeps the value.
 #[derive(Debug, Default)]
@@ -103,31 +69,34 @@ impl Change {
     }
 }
 
-/// The profiles of those of `subjects` who have one.
+/// The profile of each of `subjects`, of empty strings and [`DEFAULT_TIMEZONE`] where nothing is stored.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn find(db: Db, subjects: Vec<Subject>) -> Result<HashMap<Subject, Profile>> {
-    let (tenant_ids, user_ids): (Vec<_>, Vec<_>) = subjects.into_iter().map(|s| (s.tenant_id, s.user_id)).unzip();
+pub async fn find(db: Db, subjects: Arc<[Subject]>) -> Result<Vec<GetProfileResponse>> {
+    let (tenant_ids, user_ids) = Subject::columns(subjects.iter().copied());
     // The lateral references set the scope of one row's tenant after the other's.
     let profiles = sqlx::query_as!(
-        Profile,
-        r#"select asked.tenant_id as "tenant_id!", asked.user_id as "user_id!", p.full_name as "full_name!",
-                  p.title as "title!", p.location as "location!", p.bio as "bio!", p.timezone as "timezone!"
-           from unnest($1::uuid[], $2::uuid[]) as asked(tenant_id, user_id)
+        GetProfileResponse,
+        r#"select asked.user_id::text as "user_id!", coalesce(full_name, '') as "full_name!",
+                  coalesce(title, '') as "title!", coalesce(location, '') as "location!", coalesce(bio, '') as "bio!",
+                  coalesce(nullif(timezone, ''), $3) as "timezone!"
+           from unnest((select $1::uuid[]), (select $2::uuid[])) with ordinality
+               as asked(tenant_id, user_id, position)
            cross join lateral app_scope(asked.tenant_id) scope(tenant_id)
-           cross join lateral (
+           left join lateral (
                select * from profiles
                where tenant_id = scope.tenant_id and user_id = asked.user_id and deleted_at is null
                offset 0
-           ) p"#,
+           ) p on true
+           order by position"#,
         &tenant_ids,
         &user_ids,
+        DEFAULT_TIMEZONE,
     )
     .fetch_all(&db)
     .await?;
-    let subject = |profile: &Profile| Subject { user_id: profile.user_id, tenant_id: profile.tenant_id };
-    Ok(profiles.into_iter().map(|profile| (subject(&profile), profile)).collect())
+    Ok(profiles)
 }
 
 /// Applies `change` to the subject's profile, making it where there is none.

@@ -33,7 +33,7 @@ pub struct App {
     db: Db,
     directory: Directory,
     ai: Ai,
-    active: Batch<Subject, Active>,
+    active: Batch<Subject, Option<Active>>,
 }
 
 impl App {
@@ -71,7 +71,7 @@ impl RoadmapService for App {
     ) -> Result<Response<GetActiveRoadmapResponse>, Status> {
         let (context, message) = open(request)?;
         let subject = self.directory.subject(&context, &message.user_id, "").await?;
-        Ok(Response::new(Active::response(self.active.get(subject).await?.as_ref())))
+        Ok(Response::new(Active::response(self.active.submit(subject).await?.as_ref())))
     }
 
     async fn get_roadmap(&self, request: Request<GetRoadmapRequest>) -> Result<Response<GetRoadmapResponse>, Status> {

@@ -49,7 +49,7 @@ pub async fn complete(db: &Db, context: &Context, subject: Subject, milestone_id
     if let Some(change) = progress(&mut tx, context, subject.tenant_id, roadmap.id, roadmap.stage_id).await? {
         rows.push(updated(context, subject, roadmap.id, roadmap.version, change)?);
     }
-    outbox::publish_all(&mut tx, context, &rows).await?;
+    outbox::publish_all(&mut tx, rows).await?;
     tx.commit().await
 }
 

@@ -1,6 +1,6 @@
 //! Roadmaps: the way to a user's goal, in stages with dates. The newest one to a goal is the active one.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use careeros_shared::{
     Result,
@@ -107,7 +107,7 @@ pub async fn create(
         };
         if let (Some(roadmap_id), Some(version)) = (superseded.id, superseded.version) {
             let event = updated(context, subject, roadmap_id, version, "superseded")?;
-            outbox::publish_all(&mut tx, context, &[event]).await?;
+            outbox::publish_all(&mut tx, [event]).await?;
         }
         let response = created.response();
         claim.complete(&mut tx, &response).await?;
@@ -249,8 +249,6 @@ impl Stages {
 /// A user's newest active roadmap.
 #[derive(Debug, Clone)]
 pub struct Active {
-    tenant_id: Uuid,
-    user_id: Uuid,
     id: Uuid,
     version: i32,
 }
@@ -259,7 +257,7 @@ impl Active {
     /// The answer to whoever asks for it; `NOT_FOUND` as a status where there is none.
     pub fn response(active: Option<&Self>) -> GetActiveRoadmapResponse {
         match active {
-            Some(&Self { id, version, .. }) => {
+            Some(&Self { id, version }) => {
                 GetActiveRoadmapResponse { roadmap_id: id.to_string(), version, status: ACTIVE.to_owned() }
             }
             None => GetActiveRoadmapResponse { status: "NOT_FOUND".to_owned(), ..Default::default() },
@@ -267,31 +265,31 @@ impl Active {
     }
 }
 
-/// The newest active roadmaps of those of `subjects` who have one.
+/// The newest active roadmap of each of `subjects` who has one.
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn find_active(db: Db, subjects: Vec<Subject>) -> Result<HashMap<Subject, Active>> {
-    let (tenant_ids, user_ids): (Vec<_>, Vec<_>) = subjects.into_iter().map(|s| (s.tenant_id, s.user_id)).unzip();
+pub async fn find_active(db: Db, subjects: Arc<[Subject]>) -> Result<Vec<Option<Active>>> {
+    let (tenant_ids, user_ids) = Subject::columns(subjects.iter().copied());
     // The lateral references set the scope of one row's tenant after the other's.
-    let roadmaps = sqlx::query_as!(
-        Active,
-        r#"select asked.tenant_id as "tenant_id!", asked.user_id as "user_id!", r.id as "id!", r.version as "version!"
-           from unnest($1::uuid[], $2::uuid[]) as asked(tenant_id, user_id)
+    let rows = sqlx::query!(
+        r#"select r.id as "id?", r.version as "version?"
+           from unnest((select $1::uuid[]), (select $2::uuid[])) with ordinality
+               as asked(tenant_id, user_id, position)
            cross join lateral app_scope(asked.tenant_id) scope(tenant_id)
-           cross join lateral (
+           left join lateral (
                select id, version from roadmaps
                where tenant_id = scope.tenant_id and user_id = asked.user_id and status = 'ACTIVE' and deleted_at is null
                order by created_at desc, id desc
                limit 1
-           ) r"#,
+           ) r on true
+           order by position"#,
         &tenant_ids,
         &user_ids,
     )
     .fetch_all(&db)
     .await?;
-    let subject = |active: &Active| Subject { user_id: active.user_id, tenant_id: active.tenant_id };
-    Ok(roadmaps.into_iter().map(|active| (subject(&active), active)).collect())
+    Ok(rows.into_iter().map(|row| Some(Active { id: row.id?, version: row.version? })).collect())
 }
 
 /// Which roadmaps a caller may reach by their id: those of one user, or of all users of a tenant.

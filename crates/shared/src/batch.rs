@@ -1,104 +1,146 @@
-//! Reads that are asked for one by one and answered together.
+//! What is asked for one by one and done together.
 //!
-//! Whoever needs a row asks for it alone. Those who ask while other reads are on their way share the next statement, so
-//! that under load one statement, one wake-up of PostgreSQL's and one of ours serve many. Nobody waits for company: without
-//! load every read has a statement of its own at once.
+//! Whoever needs a row, or has one to store, submits it alone. Those who come while other statements are on their way share
+//! the next one, so that under load one statement, one commit, one wake-up of PostgreSQL's and one of ours serve many.
+//! Nobody waits for company: without load everybody has a statement of their own at once.
+//!
+//! Such a statement takes its items from arrays, `unnest((select $1::uuid[]), …)`. The inner `select` hides from PostgreSQL
+//! how long they are. Where it knows, it holds a plan for one item to be so much better than one for any number that it
+//! plans anew every time, which takes longer than the statement.
 
-use std::{
-    collections::{HashMap, HashSet},
-    hash::Hash,
-    sync::Arc,
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    time::timeout,
 };
 
-use tokio::sync::{Mutex, mpsc, oneshot};
-
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How many statements may be on their way at a time: while one is at the server, the next is written or read.
 const STATEMENTS: usize = 2;
-/// How many reads may share a statement.
+/// How many items may share a statement.
 const MOST: usize = 100;
+/// How long a statement may take: somewhat longer than PostgreSQL lets it, because PostgreSQL may be out of reach.
+const LONGEST: Duration = Duration::from_secs(12);
 
-/// Finds what belongs to a key, by one `read` for all who ask.
+/// Items of `I`, each of which comes to an `O`, by one piece of work for all that are there.
 #[derive(Debug)]
-pub struct Batch<K, V>(mpsc::Sender<Asked<K, V>>);
+pub struct Batch<I, O>(mpsc::Sender<Submitted<I, O>>);
 
-/// Derived, it would ask for keys and values that can be cloned.
-impl<K, V> Clone for Batch<K, V> {
+/// Derived, it would ask for items that can be cloned.
+impl<I, O> Clone for Batch<I, O> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-/// A key and whoever waits for what belongs to it.
-type Asked<K, V> = (K, oneshot::Sender<Result<Option<V>>>);
+/// Whoever waits for what comes of an item.
+type Waiting<O> = oneshot::Sender<Result<O>>;
+type Submitted<I, O> = (I, Waiting<O>);
 
-impl<K, V> Batch<K, V>
+impl<I, O> Batch<I, O>
 where
-    K: Clone + Eq + Hash + Send + 'static,
-    V: Clone + Send + 'static,
+    I: Clone + Send + Sync + 'static,
+    O: Send + 'static,
 {
-    /// A batch whose keys are looked up by `read`. It has to be made within a Tokio runtime, and works until it and its
-    /// clones are dropped.
-    pub fn new<F, R>(read: F) -> Self
+    /// A batch whose items go through `work`, which says what came of each in the order in which it was given them. It does
+    /// all or nothing: where an item is to blame for its failure, so not where the database is away, it is called again
+    /// for each one alone.
+    ///
+    /// A batch has to be made within a Tokio runtime, and works until it and its clones are dropped.
+    pub fn new<F, R>(work: F) -> Self
     where
-        F: Fn(Vec<K>) -> R + Clone + Send + Sync + 'static,
-        R: Future<Output = Result<HashMap<K, V>>> + Send + 'static,
+        F: Fn(Arc<[I]>) -> R + Clone + Send + Sync + 'static,
+        R: Future<Output = Result<Vec<O>>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(MOST);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..STATEMENTS {
-            tokio::spawn(answer(Arc::clone(&receiver), read.clone()));
+            tokio::spawn(run(Arc::clone(&receiver), work.clone()));
         }
         Self(sender)
     }
 
-    /// What belongs to `key`, if there is anything.
+    /// What comes of `item`. Whoever gives up before it is its turn takes it back.
     ///
     /// # Errors
-    /// What `read` failed with.
-    pub async fn get(&self, key: K) -> Result<Option<V>> {
-        let ended = || Error::internal(anyhow::anyhow!("a batch of reads has ended"));
+    /// What the work failed with.
+    pub async fn submit(&self, item: I) -> Result<O> {
         let (sender, receiver) = oneshot::channel();
-        self.0.send((key, sender)).await.map_err(|_| ended())?;
+        self.0.send((item, sender)).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
     }
 }
 
-/// Takes what is asked for and reads it, again and again.
-async fn answer<K, V, R>(receiver: Arc<Mutex<mpsc::Receiver<Asked<K, V>>>>, read: impl Fn(Vec<K>) -> R)
+fn ended() -> Error {
+    Error::internal(anyhow::anyhow!("a batch has ended without an answer"))
+}
+
+/// Takes what is there and has it done, again and again.
+async fn run<I, O, R>(receiver: Arc<Mutex<mpsc::Receiver<Submitted<I, O>>>>, work: impl Fn(Arc<[I]>) -> R)
 where
-    K: Clone + Eq + Hash,
-    V: Clone,
-    R: Future<Output = Result<HashMap<K, V>>>,
+    I: Clone,
+    R: Future<Output = Result<Vec<O>>>,
 {
     loop {
-        let mut asked = Vec::new();
+        let mut submitted = Vec::new();
         let mut receiver = receiver.lock().await;
-        if receiver.recv_many(&mut asked, MOST).await == 0 {
+        if receiver.recv_many(&mut submitted, MOST).await == 0 {
             return;
         }
-        // Requests that came with the first one are about to ask.
+        // Requests that came with the first one are about to submit theirs.
         tokio::task::yield_now().await;
-        while asked.len() < MOST
+        while submitted.len() < MOST
             && let Ok(more) = receiver.try_recv()
         {
-            asked.push(more);
+            submitted.push(more);
         }
         drop(receiver);
         // Some have given up meanwhile.
-        asked.retain(|(_, waiting)| !waiting.is_closed());
-        let keys: HashSet<K> = asked.iter().map(|(key, _)| key.clone()).collect();
-        if keys.is_empty() {
+        submitted.retain(|(_, waiting)| !waiting.is_closed());
+        if submitted.is_empty() {
             continue;
         }
-        let found = read(keys.into_iter().collect()).await;
-        for (key, waiting) in asked {
-            let value = found.as_ref().map(|found| found.get(&key).cloned()).map_err(Error::copy);
-            // Whoever has given up in this moment is gone.
-            drop(waiting.send(value));
+        let (items, mut waiting): (Vec<_>, Vec<_>) = submitted.into_iter().unzip();
+        let items = Arc::<[I]>::from(items);
+        match attempt(work(Arc::clone(&items)), &mut waiting).await {
+            Err(error) if items.len() > 1 && !is_everybodys(&error) => {
+                for (item, waiting) in items.iter().zip(waiting) {
+                    let mut waiting = vec![waiting];
+                    let done = attempt(work(Arc::from([item.clone()])), &mut waiting).await;
+                    tell(done, waiting);
+                }
+            }
+            done => tell(done, waiting),
         }
     }
+}
+
+/// Does `work` for those who are `waiting`, as long as anybody is.
+async fn attempt<O>(work: impl Future<Output = Result<Vec<O>>>, waiting: &mut [Waiting<O>]) -> Result<Vec<O>> {
+    let all_gone = async {
+        for waiting in waiting {
+            waiting.closed().await;
+        }
+    };
+    tokio::select! {
+        done = timeout(LONGEST, work) => done.unwrap_or_else(|_| Err(Error::timeout("the database took too long"))),
+        () = all_gone => Ok(Vec::new()),
+    }
+}
+
+fn tell<O>(done: Result<Vec<O>>, waiting: Vec<Waiting<O>>) {
+    // Whoever has given up in this moment is gone.
+    match done {
+        Ok(done) => waiting.into_iter().zip(done).for_each(|(waiting, done)| drop(waiting.send(Ok(done)))),
+        Err(error) => waiting.into_iter().for_each(|waiting| drop(waiting.send(Err(error.copy())))),
+    }
+}
+
+/// Whether each item alone would fail in the same way.
+fn is_everybodys(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 
 #[cfg(test)]
@@ -107,73 +149,115 @@ mod tests {
 
     use super::*;
 
-    fn doubled(keys: Vec<u64>) -> HashMap<u64, u64> {
-        keys.into_iter().map(|key| (key, key * 2)).collect()
+    fn doubled(items: &[u64]) -> Vec<u64> {
+        items.iter().map(|item| item * 2).collect()
     }
 
     #[tokio::test]
-    async fn whoever_asks_while_others_are_answered_shares_the_next_read() {
-        let reads = Arc::new(std::sync::Mutex::new(Vec::new()));
+    async fn whoever_comes_while_others_are_served_shares_the_next_statement() {
+        let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
         let (go, gate) = tokio::sync::watch::channel(false);
         let batch = Batch::new({
-            let reads = Arc::clone(&reads);
-            move |keys: Vec<u64>| {
-                reads.lock().unwrap().push(keys.len());
+            let sizes = Arc::clone(&sizes);
+            move |items: Arc<[u64]>| {
+                sizes.lock().unwrap().push(items.len());
                 let mut gate = gate.clone();
                 async move {
                     drop(gate.wait_for(|open| *open).await);
-                    Ok(doubled(keys))
+                    Ok(doubled(&items))
                 }
             }
         });
         let mut first = Vec::new();
-        for key in 0..2 {
+        for item in 0..2 {
             let batch = batch.clone();
-            first.push(tokio::spawn(async move { batch.get(key).await.unwrap() }));
-            while reads.lock().unwrap().len() < first.len() {
+            first.push(tokio::spawn(async move { batch.submit(item).await.unwrap() }));
+            while sizes.lock().unwrap().len() < first.len() {
                 tokio::task::yield_now().await;
             }
         }
-        // Each of 24 keys is asked for twice.
-        let rest = join_all((0..48).map(|n| batch.get(n / 2)));
+        let rest = join_all((0..48).map(|item| batch.submit(item)));
         let (rest, _) = tokio::join!(rest, async { go.send(true) });
-        for (n, value) in (0..48).zip(rest) {
-            assert_eq!(value.unwrap(), Some(n / 2 * 2));
+        for (item, done) in (0..48).zip(rest) {
+            assert_eq!(done.unwrap(), item * 2);
         }
-        for (key, value) in (0..).zip(first) {
-            assert_eq!(value.await.unwrap(), Some(key * 2));
+        for (item, done) in (0..).zip(first) {
+            assert_eq!(done.await.unwrap(), item * 2);
         }
-        assert_eq!(*reads.lock().unwrap(), [1, 1, 24]);
+        assert_eq!(*sizes.lock().unwrap(), [1, 1, 48]);
     }
 
     #[tokio::test]
-    async fn what_is_not_there_is_nothing() {
-        let batch = Batch::new(async |_: Vec<u64>| Ok(doubled(vec![1])));
-        assert_eq!(batch.get(2).await.unwrap(), None);
+    async fn one_item_that_cannot_be_done_fails_alone() {
+        let batch =
+            Batch::new(
+                async |items: Arc<[u64]>| {
+                    if items.contains(&13) { Err(Error::invalid("item", "is 13")) } else { Ok(doubled(&items)) }
+                },
+            );
+        for (item, done) in (10..16).zip(join_all((10..16).map(|item| batch.submit(item))).await) {
+            match done {
+                Ok(done) => assert_eq!(done, item * 2),
+                Err(error) => assert_eq!((item, error.message()), (13, "item: is 13")),
+            }
+        }
     }
 
     #[tokio::test]
-    async fn a_failure_is_everybodys_and_the_next_read_is_a_new_one() {
-        let batch = Batch::new(
-            async |keys: Vec<u64>| {
-                if keys.contains(&0) { Err(Error::unavailable("away")) } else { Ok(doubled(keys)) }
-            },
-        );
-        for failed in join_all([0, 1].map(|key| batch.get(key))).await {
+    async fn where_the_database_is_away_nobody_is_tried_alone() {
+        let calls = Arc::new(std::sync::Mutex::new(0));
+        let batch = Batch::new({
+            let calls = Arc::clone(&calls);
+            move |items: Arc<[u64]>| {
+                *calls.lock().unwrap() += 1;
+                async move { if items.contains(&0) { Err(Error::unavailable("away")) } else { Ok(doubled(&items)) } }
+            }
+        });
+        for failed in join_all([0, 1, 2].map(|item| batch.submit(item))).await {
             assert_eq!(failed.unwrap_err().message(), "away");
         }
-        assert_eq!(batch.get(1).await.unwrap(), Some(2));
+        assert_eq!(*calls.lock().unwrap(), 1);
+        assert_eq!(batch.submit(1).await.unwrap(), 2);
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_is_not_read_for() {
-        let (sender, mut read) = mpsc::unbounded_channel();
-        let batch = Batch::new(move |keys: Vec<u64>| {
-            sender.send(keys.clone()).unwrap();
-            async { Ok(doubled(keys)) }
+    async fn nothing_is_done_for_whoever_has_given_up() {
+        let (sender, mut done) = mpsc::unbounded_channel();
+        let batch = Batch::new(move |items: Arc<[u64]>| {
+            sender.send(items.to_vec()).unwrap();
+            async move { Ok(doubled(&items)) }
         });
-        assert!(batch.get(1).now_or_never().is_none());
-        assert_eq!(batch.get(2).await.unwrap(), Some(4));
-        assert_eq!(read.recv().await, Some(vec![2]));
+        assert!(batch.submit(1).now_or_never().is_none());
+        assert_eq!(batch.submit(2).await.unwrap(), 4);
+        assert_eq!(done.recv().await, Some(vec![2]));
+    }
+
+    /// A batch in which item 0 takes for ever.
+    fn hanging() -> Batch<u64, u64> {
+        Batch::new(
+            async |items: Arc<[u64]>| {
+                if items.contains(&0) { std::future::pending().await } else { Ok(doubled(&items)) }
+            },
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_nobody_waits_for_any_more_holds_up_nobody() {
+        let batch = hanging();
+        for _ in 0..4 {
+            let given_up = timeout(Duration::from_millis(1), batch.submit(0)).await;
+            assert!(given_up.is_err());
+        }
+        let done = timeout(Duration::from_millis(1), batch.submit(1)).await;
+        assert_eq!(done.unwrap().unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_does_not_end_is_given_up() {
+        let batch = hanging();
+        let done = tokio::join!(batch.submit(0), batch.submit(3));
+        assert_eq!(done.0.unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(done.1.unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(batch.submit(1).await.unwrap(), 2);
     }
 }

@@ -24,6 +24,13 @@ pub struct Subject {
     pub tenant_id: Uuid,
 }
 
+impl Subject {
+    /// The tenants and the users of `subjects`, for statements that take them from arrays.
+    pub fn columns(subjects: impl IntoIterator<Item = Self>) -> (Vec<Uuid>, Vec<Uuid>) {
+        subjects.into_iter().map(|subject| (subject.tenant_id, subject.user_id)).unzip()
+    }
+}
+
 impl From<&User> for Subject {
     fn from(user: &User) -> Self {
         Self { user_id: user.id, tenant_id: user.tenant_id }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -48,7 +49,7 @@ pub async fn publish<E: Event>(tx: &mut Tx, context: &Context, about: impl Into<
     .bind(row.key)
     .bind(row.headers)
     .bind(row.value)
-    .bind(context.now)
+    .bind(row.created_at)
     .execute(&mut **tx)
     .await?;
     tx.publishes();
@@ -59,23 +60,24 @@ pub async fn publish<E: Event>(tx: &mut Tx, context: &Context, about: impl Into<
 ///
 /// # Errors
 /// 503 where the database is away.
-pub async fn publish_all(tx: &mut Tx, context: &Context, rows: &[Row]) -> Result<()> {
-    if rows.is_empty() {
+pub async fn publish_all(tx: &mut Tx, rows: impl IntoIterator<Item = Row>) -> Result<()> {
+    let columns: Columns = rows.into_iter().collect();
+    if columns.event_ids.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "insert into outbox (event_id, topic, key, headers, value, created_at)
-         select event_id, topic, key, headers, value, $6
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::text[])
-             with ordinality as r(event_id, topic, key, headers, value, position)
+         select event_id, topic, key, headers, value, created_at
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::timestamptz[])
+             with ordinality as r(event_id, topic, key, headers, value, created_at, position)
          order by position",
     )
-    .bind(rows.iter().map(|row| row.event_id).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.topic).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.key.as_str()).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| &row.headers).collect::<Vec<_>>())
-    .bind(rows.iter().map(|row| row.value.as_str()).collect::<Vec<_>>())
-    .bind(context.now)
+    .bind(columns.event_ids)
+    .bind(columns.topics)
+    .bind(columns.keys)
+    .bind(columns.headers)
+    .bind(columns.values)
+    .bind(columns.created_at)
     .execute(&mut **tx)
     .await?;
     tx.publishes();
@@ -96,6 +98,8 @@ pub struct Row {
     pub headers: serde_json::Value,
     /// The envelope as JSON.
     pub value: String,
+    /// When it happened.
+    pub created_at: DateTime<Utc>,
 }
 
 impl Row {
@@ -127,7 +131,39 @@ impl Row {
             "traceparent": context.correlation.traceparent,
         });
         let value = serde_json::to_string(&envelope).map_err(Error::internal)?;
-        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value })
+        Ok(Self { event_id: envelope.event_id, topic: E::TOPIC, key, headers, value, created_at: context.now })
+    }
+}
+
+/// Rows by column, for statements that take them from arrays.
+#[derive(Debug, Default)]
+pub struct Columns {
+    /// The events' ids.
+    pub event_ids: Vec<Uuid>,
+    /// Where they go.
+    pub topics: Vec<String>,
+    /// Their keys.
+    pub keys: Vec<String>,
+    /// Their headers.
+    pub headers: Vec<serde_json::Value>,
+    /// The envelopes.
+    pub values: Vec<String>,
+    /// When they happened.
+    pub created_at: Vec<DateTime<Utc>>,
+}
+
+impl FromIterator<Row> for Columns {
+    fn from_iter<I: IntoIterator<Item = Row>>(rows: I) -> Self {
+        let mut columns = Self::default();
+        for row in rows {
+            columns.event_ids.push(row.event_id);
+            columns.topics.push(row.topic.to_owned());
+            columns.keys.push(row.key);
+            columns.headers.push(row.headers);
+            columns.values.push(row.value);
+            columns.created_at.push(row.created_at);
+        }
+        columns
     }
 }
 

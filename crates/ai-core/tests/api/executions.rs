@@ -4,6 +4,7 @@ use careeros_shared::{
     testing::{self, TestUser},
 };
 use chrono::TimeDelta;
+use futures::future::join_all;
 use serde_json::{Value, json};
 use sqlx::types::Decimal;
 use tonic::Status;
@@ -94,6 +95,40 @@ async fn an_execution_is_stored_with_its_usage_and_told_in_one_transaction() {
     assert_eq!(executed["total_cost_usd"], 0.000_045);
     assert_eq!((&executed["prompt_tokens"], &executed["status"]), (&json!(100), &json!("SUCCESS")));
     assert_eq!(outbox[2].2.payload["priority_order"], json!(["git", "sql"]));
+}
+
+#[tokio::test]
+async fn executions_of_many_at_once_are_each_stored_for_their_own_user() {
+    let users: Vec<_> = std::iter::repeat_with(TestUser::student).take(24).collect();
+    let harness = start(&users.iter().collect::<Vec<_>>()).await;
+    let answers = join_all(users.iter().map(async |user| {
+        let input = json!({"targetRole": "Backend Engineer", "weeklyHours": 5, "skills": [user.id]});
+        harness.execute(user, "roadmap_generator", input).await.expect(200)
+    }))
+    .await;
+    let stored: Vec<(Uuid, Uuid, Uuid, Value, Vec<String>)> = sqlx::query_as(
+        "select o.execution_id, o.user_id, o.tenant_id, o.output_json, o.warnings
+         from ai_outputs o
+         join ai_conversations c on c.id = o.conversation_id and (c.user_id, c.tenant_id) = (o.user_id, o.tenant_id)
+         join token_usage u on u.execution_id = o.execution_id and (u.user_id, u.tenant_id) = (o.user_id, o.tenant_id)",
+    )
+    .fetch_all(&harness.db.admin)
+    .await
+    .unwrap();
+    assert_eq!(stored.len(), users.len());
+    let outbox = harness.db.outbox().await;
+    for (user, answer) in users.iter().zip(&answers) {
+        let row = stored.iter().find(|(id, ..)| answer.json["execution_id"] == json!(id)).unwrap();
+        assert_eq!((row.1, row.2, &row.3), (user.id, user.tenant_id, &output(answer)));
+        assert_eq!(json!(row.4), answer.json["warnings"]);
+        let own: Vec<_> = outbox.iter().filter(|(_, key, _)| *key == user.id.to_string()).collect();
+        let types: Vec<_> = own.iter().map(|(_, _, event)| event.event_type.as_str()).collect();
+        assert_eq!(types, ["AIFlowExecuted", "RoadmapDraftGenerated"]);
+        for (_, _, event) in own {
+            assert_eq!(event.payload["execution_id"], answer.json["execution_id"]);
+            assert_eq!(event.tenant_id, user.tenant_id.to_string());
+        }
+    }
 }
 
 #[tokio::test]

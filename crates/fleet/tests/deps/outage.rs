@@ -114,7 +114,7 @@ async fn commit(db: &TestDb, about: About, number: usize) {
     let event = ProfileUpdated { user_id: about.user_id.unwrap(), updated_fields, timezone: None };
     let row = Row { topic: TOPIC, ..Row::new(&context, about, &event).unwrap() };
     let mut tx = db.begin_system().await.unwrap();
-    outbox::publish_all(&mut tx, &context, &[row]).await.unwrap();
+    outbox::publish_all(&mut tx, [row]).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -1,4 +1,15 @@
-use careeros_shared::testing::Answer;
+use std::sync::Arc;
+
+use careeros_lms::{
+    certificates,
+    completions::{self, Completion},
+};
+use careeros_shared::{
+    context::Context,
+    directory::Subject,
+    proto::lms::CompleteLessonRequest,
+    testing::{Answer, TestUser},
+};
 use chrono::TimeDelta;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -253,4 +264,110 @@ async fn a_completion_that_cannot_publish_its_event_is_not_stored() {
     sqlx::query("alter table outbox drop constraint full_check").execute(&school.db.admin).await.unwrap();
     school.complete(&school.pupil, &course_id, &lessons[0]).await.expect(200);
     assert_eq!(school.count("CertificateIssued").await, 1);
+}
+
+/// What a subject says to have completed, as it is stored together with others'.
+fn said(school: &School, number: u8, subject: Subject, course_id: &str, lesson_id: &str) -> Completion {
+    let context = Context::internal(school.clock.now());
+    let request = CompleteLessonRequest {
+        course_id: course_id.to_owned(),
+        lesson_id: lesson_id.to_owned(),
+        time_spent_minutes: number.into(),
+        ..CompleteLessonRequest::default()
+    };
+    Completion::parse(&context, subject, &request, certificates::New::at(context.now, [number; 16])).unwrap()
+}
+
+#[tokio::test]
+async fn lessons_of_many_are_stored_together_and_tenants_stay_apart() {
+    let school = School::new().await;
+    let (public, lessons) = school.course("Rust", "PUBLIC", 3).await;
+    let (ours, own_lessons) = school.course("Ours", "TENANT", 1).await;
+    let (pupil, stranger) = (&school.pupil, &school.stranger);
+    for learner in [pupil, stranger] {
+        school.enroll(learner, &public).await;
+    }
+    school.enroll(pupil, &ours).await;
+    let before = school.db.outbox().await.len();
+
+    let of = |user: &TestUser| Subject { user_id: user.id, tenant_id: user.tenant_id };
+    let elsewhere = Subject { tenant_id: stranger.tenant_id, ..of(pupil) };
+    let nowhere = Uuid::nil().to_string();
+    let together = [
+        (of(pupil), &public, &lessons[0], 200),
+        (of(stranger), &public, &lessons[0], 200),
+        // Another tenant's course is hidden, whoever's lesson is stored before.
+        (of(stranger), &ours, &own_lessons[0], 404),
+        (of(pupil), &public, &lessons[1], 200),
+        // Twice in one statement.
+        (of(pupil), &public, &lessons[0], 200),
+        // A user whose enrollment belongs to another tenant.
+        (elsewhere, &public, &lessons[2], 409),
+        (of(pupil), &public, &lessons[2], 200),
+        (of(&school.admin), &public, &lessons[0], 409),
+        (of(pupil), &ours, &own_lessons[0], 200),
+        (of(pupil), &public, &nowhere, 404),
+    ];
+    let all: Arc<[_]> =
+        (1..).zip(&together).map(|(n, (who, course, lesson, _))| said(&school, n, *who, course, lesson)).collect();
+    let outcomes = completions::create_all(school.db.clone(), Arc::clone(&all)).await.unwrap();
+    for (number, (outcome, (.., expected))) in outcomes.iter().zip(&together).enumerate() {
+        let status = outcome.answer().map_or_else(|error| error.kind().http_status().as_u16(), |_| 200);
+        assert_eq!(status, *expected, "{number}");
+    }
+
+    let progress = async |user: &TestUser| {
+        let listed = school.enrollments(user).await;
+        let state = |course_id: &str| {
+            let found = listed.iter().find(|enrollment| enrollment["course_id"] == course_id).unwrap();
+            (text(&found["status"]), found["progress_percent"].as_f64().unwrap())
+        };
+        state(&public)
+    };
+    assert_eq!(progress(pupil).await, ("COMPLETED".to_owned(), 100.0));
+    assert_eq!(progress(stranger).await, ("ACTIVE".to_owned(), 33.33));
+    // In the order in which they were said, each course and its certificate after its last lesson.
+    let outbox = school.db.outbox().await;
+    let told: Vec<_> = outbox[before..]
+        .iter()
+        .map(|(_, key, event)| {
+            assert_eq!(event.tenant_id == stranger.tenant_id.to_string(), *key == stranger.id.to_string());
+            (event.event_type.as_str(), event.payload["time_spent_minutes"].as_i64())
+        })
+        .collect();
+    let lesson = |number| ("LessonCompleted", Some(number));
+    let completed = [("CourseCompleted", None), ("CertificateIssued", None)];
+    let expected: Vec<_> = [lesson(1), lesson(2), lesson(4), lesson(7)]
+        .into_iter()
+        .chain(completed)
+        .chain([lesson(9)])
+        .chain(completed)
+        .collect();
+    assert_eq!(told, expected);
+
+    // Once more, all of it: nothing counts again.
+    completions::create_all(school.db.clone(), all).await.unwrap();
+    assert_eq!(school.db.outbox().await.len(), outbox.len());
+    assert_eq!(progress(stranger).await, ("ACTIVE".to_owned(), 33.33));
+}
+
+#[tokio::test]
+async fn a_lesson_that_cannot_be_stored_keeps_no_other_from_it() {
+    let school = School::new().await;
+    let (course_id, lessons) = school.course("Rust", "PUBLIC", 8).await;
+    school.enroll(&school.pupil, &course_id).await;
+    sqlx::query("alter table lesson_completions add constraint unlucky_check check (time_spent_minutes <> 13)")
+        .execute(&school.db.admin)
+        .await
+        .unwrap();
+    let answers = join_all((10..).zip(&lessons).map(async |(minutes, lesson_id)| {
+        let body = with(completion(&school.pupil, &course_id, lesson_id), "timeSpentMinutes", json!(minutes));
+        (minutes, post(&school, body).await)
+    }))
+    .await;
+    for (minutes, answer) in answers {
+        answer.expect(if minutes == 13 { 500 } else { 200 });
+    }
+    assert_eq!(school.count("LessonCompleted").await, 7);
+    assert_eq!(school.enrollments(&school.pupil).await[0]["progress_percent"], 87.5);
 }

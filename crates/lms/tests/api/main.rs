@@ -48,7 +48,7 @@ impl School {
         let operator = TestUser::new(Uuid::from_u128(0x09), &[Role::Operator]);
         let everybody = [&instructor, &colleague, &admin, &pupil, &stranger, &foreign_admin, &operator];
         let (db, clock) = (TestDb::new(&MIGRATIONS).await, testing::clock());
-        let app = App { db: db.clone(), directory: testing::directory(&everybody) };
+        let app = App::new(db.clone(), testing::directory(&everybody));
         let service = TestService::new(&clock, app.routes(), careeros_rest::lms::routes);
         Self { service, db, clock, instructor, colleague, admin, pupil, stranger, foreign_admin, operator }
     }

@@ -41,7 +41,7 @@ pub async fn recalculate(db: &Db, context: &Context, reach: Reach, roadmap_id: U
     }
     let subject = Subject { user_id: roadmap.user_id, tenant_id: reach.tenant_id };
     let event = updated(context, subject, roadmap_id, roadmap.version, "recalculated")?;
-    outbox::publish_all(&mut tx, context, &[event]).await?;
+    outbox::publish_all(&mut tx, [event]).await?;
     tx.commit().await
 }
 

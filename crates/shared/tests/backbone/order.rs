@@ -99,7 +99,7 @@ impl Counters {
         let context = Context::internal(testing::start());
         let mut row = Row::new(&context, self.about, &event(self.about, usize::try_from(counter).unwrap())).unwrap();
         (row.topic, row.key) = (self.topic, key);
-        outbox::publish_all(&mut tx, &context, &[row]).await.unwrap();
+        outbox::publish_all(&mut tx, [row]).await.unwrap();
         tokio::time::sleep(pause).await;
         if commit {
             tx.commit().await.unwrap();

@@ -58,7 +58,7 @@ async fn events_are_published_and_consumed_over_tls_with_a_password() {
     let rows: Vec<Row> =
         (1..=5).map(|number| Row { topic, ..Row::new(&context, about, &event(about, number)).unwrap() }).collect();
     let mut tx = group.db.begin_system().await.unwrap();
-    outbox::publish_all(&mut tx, &context, &rows).await.unwrap();
+    outbox::publish_all(&mut tx, rows).await.unwrap();
     tx.commit().await.unwrap();
     group.applied(1..=5).await;
     service.stop().await;

@@ -47,7 +47,7 @@ fn large(topic: &'static str, about: About, number: usize, bytes: usize) -> Row 
 
 async fn commit(db: &TestDb, rows: &[Row]) {
     let mut tx = db.begin_system().await.unwrap();
-    outbox::publish_all(&mut tx, &Context::internal(testing::start()), rows).await.unwrap();
+    outbox::publish_all(&mut tx, rows).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -142,7 +142,7 @@ async fn a_clock_that_jumps_changes_neither_order_nor_makes_ages_negative() {
         let context = Context::internal(testing::start() + TimeDelta::hours(*hours));
         let row = Row { topic, ..Row::new(&context, about, &event(about, number)).unwrap() };
         let mut tx = db.begin_system().await.unwrap();
-        outbox::publish_all(&mut tx, &context, &[row]).await.unwrap();
+        outbox::publish_all(&mut tx, [row]).await.unwrap();
         tx.commit().await.unwrap();
     }
     sqlx::query("update outbox set created_at = now() + (created_at - $1) + interval '3 days'")
