@@ -89,12 +89,16 @@ where
         if receiver.recv_many(&mut submitted, MOST).await == 0 {
             return;
         }
-        // Requests that came with the first one are about to submit theirs.
-        tokio::task::yield_now().await;
-        while submitted.len() < MOST
-            && let Ok(more) = receiver.try_recv()
-        {
-            submitted.push(more);
+        // Requests that came with those are about to submit theirs; as long as there are any, they come along.
+        let mut taken = 0;
+        while taken < submitted.len() && submitted.len() < MOST {
+            taken = submitted.len();
+            tokio::task::yield_now().await;
+            while submitted.len() < MOST
+                && let Ok(more) = receiver.try_recv()
+            {
+                submitted.push(more);
+            }
         }
         drop(receiver);
         // Some have given up meanwhile.

@@ -39,8 +39,14 @@ const BATCH: usize = 1000;
 const BATCH_BYTES: usize = 4 << 20;
 /// How long a batch waits to fill after its first record.
 const LINGER: Duration = Duration::from_millis(10);
-/// The time from one batch that is not full to the next: a transaction costs much the same for one event as for fifty.
+/// The shortest time from one batch that is not full to the next: a transaction costs much the same for one event as for
+/// fifty.
 const SPACING: Duration = Duration::from_millis(50);
+/// The longest.
+const SPACING_MAX: Duration = Duration::from_millis(250);
+/// The time from one batch to the next in times of what it took. Where batches take long, so under load, fewer and larger
+/// ones follow, in which the rows that several events change are written once.
+const SPACING_TIMES: u32 = 4;
 /// The pauses before each further try of the records that fail; then they are dead.
 const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(100), Duration::from_millis(200)];
 /// How long the last commit of offsets may take; without it some records are read again and dropped by the inbox.
@@ -186,10 +192,11 @@ impl<H: Handler> Runner<H> {
                 batch = fill(&stream, due, &mut progress) => batch,
                 () = shutdown.cancelled() => break,
             };
-            due = Instant::now() + SPACING;
+            let began = Instant::now();
             if self.process(&batch, &mut dead_letters, shutdown).await.is_none() {
                 break;
             }
+            due = began + (began.elapsed() * SPACING_TIMES).clamp(SPACING, SPACING_MAX);
             stream.commit(&advance(&mut progress, &batch)?, CommitMode::Async)?;
         }
         close(stream, progress).await
