@@ -1,7 +1,8 @@
 -- Stores executions with their conversations, outputs, usage and events, in one statement and so in one transaction. Columns
 -- of the executions: $1 tenants, $2 users, $3 when, $4 ids of output and usage, $5 conversations' ids, $6 executions' ids,
 -- $7 and $8 names and versions of the flows, $9 outputs, $10 statuses, $11 confidences, $12 warnings, $13 models, $14 and
--- $15 tokens of prompts and completions, $16 costs, $17 latencies. $18 to $23 are the columns of all their events.
+-- $15 tokens of prompts and completions, $16 costs, $17 latencies. $18 to $23 are the columns of all their events. Why arrays
+-- stand behind `select`: see shared::batch.
 --
 -- Row-level security asks for the tenant row by row, so every insert goes from one row to the next and sets the row's
 -- tenant, by the lateral reference to `app_scope`, before it is stored.

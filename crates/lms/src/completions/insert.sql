@@ -1,7 +1,8 @@
 -- Stores completed lessons with all that follows from them, in one statement and so in one transaction. Columns of the
 -- lessons that are said to be completed: $1 tenants, $2 users, $3 courses, $4 lessons, $5 minutes, $6 when, $7 and $8 id and
 -- verification code of the certificate that is issued where the lesson is a course's last one. $9 to $14 are the columns
--- of their events, three for each lesson: that it is completed, that its course is, that the certificate is issued.
+-- of their events, three for each lesson: that it is completed, that its course is, that the certificate is issued. Why
+-- arrays stand behind `select`: see shared::batch.
 --
 -- Row-level security asks for the tenant row by row, so every step goes from one row to the next and sets the row's tenant,
 -- by a lateral reference to `app_scope`, before it touches a table. That is also why `progress` is an insert which always
