@@ -47,7 +47,7 @@ fn large(topic: &'static str, about: About, number: usize, bytes: usize) -> Row 
 
 async fn commit(db: &TestDb, rows: &[Row]) {
     let mut tx = db.begin_system().await.unwrap();
-    outbox::publish_all(&mut tx, rows).await.unwrap();
+    outbox::publish_all(&mut tx, rows.iter().cloned()).await.unwrap();
     tx.commit().await.unwrap();
 }
 
