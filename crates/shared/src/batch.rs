@@ -8,8 +8,9 @@
 //! how long they are. Where it knows, it holds a plan for one item to be so much better than one for any number that it
 //! plans anew every time, which takes longer than the statement.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures::FutureExt;
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     time::timeout,
@@ -128,8 +129,14 @@ async fn attempt<O>(work: impl Future<Output = Result<Vec<O>>>, waiting: &mut [W
             waiting.closed().await;
         }
     };
+    // A panic would end the worker, and two of them everybody's.
+    let work = AssertUnwindSafe(work).catch_unwind();
     tokio::select! {
-        done = timeout(LONGEST, work) => done.unwrap_or_else(|_| Err(Error::timeout("the database took too long"))),
+        done = timeout(LONGEST, work) => match done {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(Error::internal(anyhow::anyhow!("a statement's work panicked"))),
+            Err(_) => Err(Error::timeout("the database took too long")),
+        },
         () = all_gone => Ok(Vec::new()),
     }
 }
@@ -149,7 +156,7 @@ fn is_everybodys(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use futures::{FutureExt, future::join_all};
+    use futures::future::join_all;
 
     use super::*;
 
@@ -204,6 +211,18 @@ mod tests {
                 Ok(done) => assert_eq!(done, item * 2),
                 Err(error) => assert_eq!((item, error.message()), (13, "item: is 13")),
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_item_whose_work_panics_fails_alone_and_ends_nothing() {
+        let batch = Batch::new(async |items: Arc<[u64]>| {
+            assert!(!items.contains(&13), "unlucky");
+            Ok(doubled(&items))
+        });
+        for _ in 0..=STATEMENTS {
+            let (good, bad) = tokio::join!(batch.submit(1), batch.submit(13));
+            assert_eq!((good.unwrap(), bad.unwrap_err().kind()), (2, Kind::Internal));
         }
     }
 
