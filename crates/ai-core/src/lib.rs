@@ -119,12 +119,9 @@ impl Core {
         limits: Limits,
         tracer: Tracer,
     ) -> anyhow::Result<Self> {
-        let records = Batch::new({
-            let db = db.clone();
-            move |records| record::create_all(db.clone(), records)
-        });
         Ok(Self {
             flows: Flows::new(db.clone()),
+            records: Batch::new(&db, record::create_all),
             db,
             engine: Engine::embedded()?,
             prompts: Prompts::embedded()?,
@@ -132,7 +129,6 @@ impl Core {
             entitlement,
             limits,
             tracer,
-            records,
             tasks: TaskTracker::new(),
         })
     }

@@ -38,10 +38,7 @@ pub struct App {
 impl App {
     /// RPCs on the database `lms`, with a directory that knows users' tenants.
     pub fn new(db: Db, directory: Directory) -> Self {
-        let completions = Batch::new({
-            let db = db.clone();
-            move |completions| completions::create_all(db.clone(), completions)
-        });
+        let completions = Batch::new(&db, completions::create_all);
         Self { db, directory, completions }
     }
 

@@ -32,10 +32,7 @@ pub struct App {
 impl App {
     /// RPCs on the database `user_profile`, with a directory that knows users' tenants.
     pub fn new(db: Db, directory: Directory) -> Self {
-        let profiles = Batch::new({
-            let db = db.clone();
-            move |subjects| profiles::find(db.clone(), subjects)
-        });
+        let profiles = Batch::new(&db, profiles::find);
         Self { db, directory, profiles }
     }
 

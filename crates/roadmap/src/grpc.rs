@@ -39,10 +39,7 @@ pub struct App {
 impl App {
     /// RPCs on the database `roadmap`, with a directory that knows users' tenants and a client that runs AI flows.
     pub fn new(db: Db, directory: Directory, ai: Ai) -> Self {
-        let active = Batch::new({
-            let db = db.clone();
-            move |subjects| roadmaps::find_active(db.clone(), subjects)
-        });
+        let active = Batch::new(&db, roadmaps::find_active);
         Self { db, directory, ai, active }
     }
 

@@ -45,20 +45,22 @@ where
     I: Clone + Send + Sync + 'static,
     O: Send + 'static,
 {
-    /// A batch whose items go through `work`, which says what came of each in the order in which it was given them. It does
-    /// all or nothing: where an item is to blame for its failure, so not where the database is away, it is called again
-    /// for each one alone.
+    /// A batch whose items go through `work` with `tool`, such as a database. It says what came of each in the order in which
+    /// it was given them, and does all or nothing: where an item is to blame for its failure, so not where the database is
+    /// away, it is called again for each one alone.
     ///
     /// A batch has to be made within a Tokio runtime, and works until it and its clones are dropped.
-    pub fn new<F, R>(work: F) -> Self
+    pub fn new<T, F, R>(tool: &T, work: F) -> Self
     where
-        F: Fn(Arc<[I]>) -> R + Clone + Send + Sync + 'static,
+        T: Clone + Send + Sync + 'static,
+        F: Fn(T, Arc<[I]>) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = Result<Vec<O>>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(MOST);
         let receiver = Arc::new(Mutex::new(receiver));
         for _ in 0..STATEMENTS {
-            tokio::spawn(run(Arc::clone(&receiver), work.clone()));
+            let (tool, work) = (tool.clone(), work.clone());
+            tokio::spawn(run(Arc::clone(&receiver), move |items| work(tool.clone(), items)));
         }
         Self(sender)
     }
@@ -168,9 +170,9 @@ mod tests {
     async fn whoever_comes_while_others_are_served_shares_the_next_statement() {
         let sizes = Arc::new(std::sync::Mutex::new(Vec::new()));
         let (go, gate) = tokio::sync::watch::channel(false);
-        let batch = Batch::new({
+        let batch = Batch::new(&(), {
             let sizes = Arc::clone(&sizes);
-            move |items: Arc<[u64]>| {
+            move |(), items: Arc<[u64]>| {
                 sizes.lock().unwrap().push(items.len());
                 let mut gate = gate.clone();
                 async move {
@@ -200,12 +202,9 @@ mod tests {
 
     #[tokio::test]
     async fn one_item_that_cannot_be_done_fails_alone() {
-        let batch =
-            Batch::new(
-                async |items: Arc<[u64]>| {
-                    if items.contains(&13) { Err(Error::invalid("item", "is 13")) } else { Ok(doubled(&items)) }
-                },
-            );
+        let batch = Batch::new(&(), async |(), items: Arc<[u64]>| {
+            if items.contains(&13) { Err(Error::invalid("item", "is 13")) } else { Ok(doubled(&items)) }
+        });
         for (item, done) in (10..16).zip(join_all((10..16).map(|item| batch.submit(item))).await) {
             match done {
                 Ok(done) => assert_eq!(done, item * 2),
@@ -216,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_item_whose_work_panics_fails_alone_and_ends_nothing() {
-        let batch = Batch::new(async |items: Arc<[u64]>| {
+        let batch = Batch::new(&(), async |(), items: Arc<[u64]>| {
             assert!(!items.contains(&13), "unlucky");
             Ok(doubled(&items))
         });
@@ -229,9 +228,9 @@ mod tests {
     #[tokio::test]
     async fn where_the_database_is_away_nobody_is_tried_alone() {
         let calls = Arc::new(std::sync::Mutex::new(0));
-        let batch = Batch::new({
+        let batch = Batch::new(&(), {
             let calls = Arc::clone(&calls);
-            move |items: Arc<[u64]>| {
+            move |(), items: Arc<[u64]>| {
                 *calls.lock().unwrap() += 1;
                 async move { if items.contains(&0) { Err(Error::unavailable("away")) } else { Ok(doubled(&items)) } }
             }
@@ -246,7 +245,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_done_for_whoever_has_given_up() {
         let (sender, mut done) = mpsc::unbounded_channel();
-        let batch = Batch::new(move |items: Arc<[u64]>| {
+        let batch = Batch::new(&(), move |(), items: Arc<[u64]>| {
             sender.send(items.to_vec()).unwrap();
             async move { Ok(doubled(&items)) }
         });
@@ -258,7 +257,8 @@ mod tests {
     /// A batch in which item 0 takes for ever.
     fn hanging() -> Batch<u64, u64> {
         Batch::new(
-            async |items: Arc<[u64]>| {
+            &(),
+            async |(), items: Arc<[u64]>| {
                 if items.contains(&0) { std::future::pending().await } else { Ok(doubled(&items)) }
             },
         )
